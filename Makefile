@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# tally. Everything that is made goes to $(B), "build" unless told otherwise. `make help` lists targets.
+
+B      ?= build
+PREFIX ?= /usr/local
+CC     ?= gcc
+CLANG  ?= clang
+BPFTOOL ?= /usr/sbin/bpftool
+CFLAGS ?= -O2 -g
+
+PKGS_LIB      := libprotobuf-c libcrypto libssl INIReader inih zlib
+WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wundef \
+	-Wvla -Wformat=2 -Wno-unused-parameter -Wno-missing-field-initializers
+ALL_CFLAGS := -std=gnu11 $(WARN) -D_GNU_SOURCE -I. -I$(B)/gen -Iinclude -MMD -MP $(CFLAGS)
+
+LDLIBS_lib      := -lprotobuf-c -linih -lssl -lcrypto -lz
+LDLIBS_tallyd   := -lbpf -lelf -levent_openssl -levent_core -levent_extra $(LDLIBS_lib)
+LDLIBS_gatherer := -levent_openssl -levent_pthreads -levent_core -levent_extra $(LDLIBS_lib) -lpthread
+LDLIBS_tally    := -lcairo -lncursesw -ltinfo -lm $(LDLIBS_lib) -lpthread
+LDLIBS_munin    := $(LDLIBS_lib) -lpthread
+
+# A program's main file is named after it; the other files of its folder are linked into the tests too.
+LIB_SRC      := $(wildcard user/lib/*.c)
+STORE_SRC    := $(wildcard gatherer/store/*.c)
+PROVIDER_SRC := $(filter-out user/provider/tallyd.c,$(wildcard user/provider/*.c))
+GATHERER_SRC := $(filter-out gatherer/tally-gatherer.c,$(wildcard gatherer/*.c))
+TALLY_SRC    := $(filter-out tools/tally.c,$(wildcard tools/tally-*.c))
+BPF_SRC      := $(wildcard bpf/*.bpf.c)
+TEST_SRC     := $(wildcard tests/unit/test_*.c tests/model/test_*.c tests/fault/test_*.c \
+		tests/race/test_*.c tests/fuzz/test_*.c tests/kernel/test_*.c)
+BENCH_SRC    := $(wildcard tests/bench/bench_*.c)
+EXAMPLE_SRC  := $(wildcard tools/examples/*.c)
+
+obj = $(patsubst %.c,$(B)/obj/%.o,$(1))
+LIB := $(B)/lib/libtally.a
+STORE := $(B)/lib/libstore.a
+PROVIDER := $(B)/lib/libprovider.a
+GATHERER := $(B)/lib/libgatherer.a
+
+PROGRAMS := $(addprefix $(B)/bin/,tally tallyd tally-gatherer tally-munin)
+EXAMPLES := $(patsubst tools/examples/%.c,$(B)/examples/%,$(EXAMPLE_SRC))
+TESTS    := $(patsubst %.c,$(B)/%,$(TEST_SRC))
+BENCHES  := $(patsubst %.c,$(B)/%,$(BENCH_SRC))
+
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+all: $(PROGRAMS) $(EXAMPLES) ## build the programs and examples to build/ (default)
+
+# --- generated ---------------------------------------------------------------------------------
+$(B)/gen/user/lib/wire.pb-c.c: user/lib/wire.proto
+	@mkdir -p $(@D)
+	protoc-c --c_out=$(B)/gen $<
+$(B)/gen/user/lib/wire.pb-c.h: $(B)/gen/user/lib/wire.pb-c.c ;
+
+SKELETONS := $(patsubst bpf/%.bpf.c,$(B)/gen/bpf/%.skel.h,$(BPF_SRC))
+$(B)/obj/bpf/%.bpf.o: bpf/%.bpf.c $(wildcard bpf/*.h) include/tally/histogram.h
+	@mkdir -p $(@D)
+	$(CLANG) -target bpf -D__TARGET_ARCH_x86 -mcpu=v3 -O2 -g -Wall -Wextra -I. -c $< -o $@.full
+	$(BPFTOOL) gen object $@ $@.full
+$(B)/gen/bpf/%.skel.h: $(B)/obj/bpf/%.bpf.o
+	@mkdir -p $(@D)
+	$(BPFTOOL) gen skeleton $< name $*_bpf > $@
+
+# --- objects and libraries -----------------------------------------------------------------------
+$(B)/obj/%.o: %.c | $(B)/gen/user/lib/wire.pb-c.h $(SKELETONS)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -c $< -o $@
+$(B)/obj/gen/%.o: $(B)/gen/%.c
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -w -c $< -o $@
+
+$(LIB): $(call obj,$(LIB_SRC)) $(B)/obj/gen/user/lib/wire.pb-c.o
+$(STORE): $(call obj,$(STORE_SRC))
+$(PROVIDER): $(call obj,$(PROVIDER_SRC))
+$(GATHERER): $(call obj,$(GATHERER_SRC))
+$(B)/lib/%.a:
+	@mkdir -p $(@D)
+	@rm -f $@
+	ar rcs $@ $^
+
+link = @mkdir -p $(@D); echo "link $@"; $(CC) $(CFLAGS) $(LDFLAGS) -o $@
+$(B)/bin/tallyd: $(B)/obj/user/provider/tallyd.o $(PROVIDER) $(LIB)
+	$(link) $^ $(LDLIBS_tallyd)
+$(B)/bin/tally-gatherer: $(B)/obj/gatherer/tally-gatherer.o $(GATHERER) $(STORE) $(LIB)
+	$(link) $^ $(LDLIBS_gatherer)
+$(B)/bin/tally: $(B)/obj/tools/tally.o $(call obj,$(TALLY_SRC)) $(STORE) $(LIB)
+	$(link) $^ $(LDLIBS_tally)
+$(B)/bin/tally-munin: $(B)/obj/tools/munin.o $(STORE) $(LIB)
+	$(link) $^ $(LDLIBS_munin)
+
+# Examples are compiled as applications are: nothing but the header, no library of ours.
+$(B)/examples/%: tools/examples/%.c $(wildcard include/tally/*.h)
+	@mkdir -p $(@D)
+	$(CC) -std=c11 -Wall -Wextra -Wpedantic -Wconversion $(CFLAGS) -Iinclude $< -o $@ -pthread
+
+# --- tests and benchmarks --------------------------------------------------------------------------
+TEST_LIBS = $(GATHERER) $(PROVIDER) $(STORE) $(LIB)
+$(TESTS): $(B)/tests/%: $(B)/obj/tests/%.o $(TEST_LIBS)
+	$(link) $< $(TEST_LIBS) $(TEST_LIBS) -lcriterion $(LDLIBS_tallyd) $(LDLIBS_gatherer) -lm
+$(BENCHES): $(B)/tests/%: $(B)/obj/tests/%.o $(TEST_LIBS)
+	$(link) $< $(TEST_LIBS) $(TEST_LIBS) $(LDLIBS_tallyd) $(LDLIBS_gatherer) -lm
+
+-include $(shell find $(B)/obj -name '*.d' 2>/dev/null)

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Small things every program needs: clocks, whole-file I/O that is safe against crashes. */
+#ifndef TALLY_USER_LIB_UTIL_H
+#define TALLY_USER_LIB_UTIL_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "user/lib/buf.h"
+#include "user/lib/err.h"
+
+#define NSEC_PER_SEC  1000000000ull
+#define NSEC_PER_MSEC 1000000ull
+
+uint64_t clock_monotonic_ns(void); /* CLOCK_MONOTONIC */
+int64_t clock_realtime_ns(void);
+/* 16 bytes of /proc/sys/kernel/random/boot_id; all zero and a negative code if unreadable. */
+int boot_id_read(uint8_t ret[16]);
+/* Fills from getrandom(2). */
+int random_bytes(void *out, size_t n);
+/* write(2) until all is written. -errno. */
+int write_all(int fd, const void *p, size_t n);
+/* Reads up to max bytes of a file from its start; -EFBIG if it is longer. Appends to out. */
+int read_file_at(int dirfd, const char *name, size_t max, struct buf *out);
+/* Temp file in the same directory, write, fsync, rename, fsync the directory. */
+int replace_file(const char *path, const void *p, size_t n, mode_t mode, struct errmsg *e);
+/* mkdir -p; an existing directory is fine. */
+int make_dirs(const char *path, mode_t mode, struct errmsg *e);
+
+#endif

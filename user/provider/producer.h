@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Producers: anything that adds values to a snapshot.
+ *
+ *   open       as root (or whoever started us), before privileges are dropped: open descriptors,
+ *              load programs. A negative code leaves this producer out, with its message; the
+ *              provider goes on without it.
+ *   get_stats  at each poll: fill groups' values, then snapshot_add() each group that was read.
+ *              Must not block. A negative code is counted and logged; what was added stays.
+ *   close      release everything.
+ *
+ * One event loop calls all of them; no thread safety is needed or given.
+ */
+#ifndef TALLY_USER_PROVIDER_PRODUCER_H
+#define TALLY_USER_PROVIDER_PRODUCER_H
+
+#include "user/lib/err.h"
+#include "user/lib/stream.h"
+
+struct provider_env {
+	const char *segment_dir; /* /run/tally/seg */
+	const char *state_dir;	 /* /var/lib/tally */
+	const char *proc_dir;	 /* "/proc"; tests give another */
+	uint64_t interval_ns;
+	uint64_t incarnation_start_ns; /* realtime of this start of the provider */
+	uint8_t boot_id[16];
+};
+
+struct snapshot; /* being built */
+struct producer;
+
+struct producer_ops {
+	const char *name; /* "proc", "sched", "segments", "self" */
+	const char *help; /* one line for --help and docs */
+	int (*open)(struct producer *p, const struct provider_env *env, struct errmsg *e);
+	int (*get_stats)(struct producer *p, struct snapshot *s);
+	void (*close)(struct producer *p);
+};
+
+struct producer {
+	const struct producer_ops *ops;
+	void *state; /* the producer's own */
+	/* kept by the registry */
+	uint64_t polls, errors, cpu_ns; /* cpu_ns: thread CPU time spent in get_stats */
+	uint64_t last_series;
+	bool is_open;
+};
+
+/* Adds a group that was read between begin_ns and end_ns (CLOCK_MONOTONIC). -ENOMEM. */
+int snapshot_add(struct snapshot *s, struct group *g, uint64_t begin_ns, uint64_t end_ns);
+/* A group's series are gone for good (and g will be released by the producer). */
+void snapshot_forget(struct snapshot *s, struct group *g);
+
+#define PRODUCERS_MAX 64
+
+struct registry {
+	size_t n;
+	struct producer producers[PRODUCERS_MAX];
+};
+
+/*
+ * Registers a producer. -EINVAL with a message if the interface is incomplete (name, open,
+ * get_stats and close are all required), -EEXIST for a second one of the same name, -E2BIG.
+ */
+int registry_add(struct registry *r, const struct producer_ops *ops, struct errmsg *e);
+
+/* The producers of this program, in the order of a snapshot. NULL ends the list. */
+extern const struct producer_ops producer_segments, producer_sched, producer_proc, producer_self;
+
+#endif
