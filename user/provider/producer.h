@@ -17,6 +17,8 @@
 #include "user/lib/err.h"
 #include "user/lib/stream.h"
 
+struct provider;
+
 struct provider_env {
 	const char *segment_dir; /* /run/tally/seg */
 	const char *state_dir;	 /* /var/lib/tally */
@@ -24,6 +26,7 @@ struct provider_env {
 	uint64_t interval_ns;
 	uint64_t incarnation_start_ns; /* realtime of this start of the provider */
 	uint8_t boot_id[16];
+	struct provider *provider; /* for the producer "self"; NULL in tests */
 };
 
 struct snapshot; /* being built */
