@@ -42,6 +42,8 @@ EXAMPLES := $(patsubst tools/examples/%.c,$(B)/examples/%,$(EXAMPLE_SRC))
 TESTS    := $(patsubst %.c,$(B)/%,$(TEST_SRC))
 BENCHES  := $(patsubst %.c,$(B)/%,$(BENCH_SRC))
 
+export B CC CLANG BPFTOOL
+
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -101,5 +103,45 @@ $(TESTS): $(B)/tests/%: $(B)/obj/tests/%.o $(TEST_LIBS)
 	$(link) $< $(TEST_LIBS) $(TEST_LIBS) -lcriterion $(LDLIBS_tallyd) $(LDLIBS_gatherer) -lm
 $(BENCHES): $(B)/tests/%: $(B)/obj/tests/%.o $(TEST_LIBS)
 	$(link) $< $(TEST_LIBS) $(TEST_LIBS) $(LDLIBS_tallyd) $(LDLIBS_gatherer) -lm
+
+# Programs that test scripts use; they are no tests themselves.
+TEST_TOOLS := $(patsubst %.c,$(B)/%,$(wildcard tests/lib/*.c))
+$(TEST_TOOLS): $(B)/tests/lib/%: $(B)/obj/tests/lib/%.o $(TEST_LIBS)
+	$(link) $< $(TEST_LIBS) $(TEST_LIBS) $(LDLIBS_tallyd) $(LDLIBS_gatherer) -lm
+
+# --- what people type --------------------------------------------------------------------------------
+# Parallel unless the caller said how (-j), and one step after the other.
+SUBMAKE = $(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
+OWNED = @+tools/packaging/owned.sh
+
+PACKAGES := $(addprefix packages-,build build-check build-check-bench build-memcached)
+.PHONY: all help tests benches demo demo-memcached check bench lint check-fresh check-mutants \
+	install clean $(PACKAGES)
+$(PACKAGES): packages-%:
+	@tools/packaging/packages.sh $(subst -, ,$*)
+
+tests: $(TESTS) $(TEST_TOOLS) ## build the tests, don't run them
+benches: $(BENCHES)
+
+demo: packages-build ## the whole line at work: counters to a table and a graph (sudo: with BPF)
+	$(OWNED) sh -c '$(SUBMAKE) all && tools/demo/demo.sh'
+demo-memcached: packages-build-memcached ## build memcached with tally counters and compare its statistics
+	$(OWNED) sh -c '$(SUBMAKE) all && tools/demo/memcached.sh'
+check: packages-build-check ## build everything and run all tests; TEST=name runs some
+	$(OWNED) sh -c '$(SUBMAKE) all tests && tests/lib/run.sh $(TEST)'
+bench: packages-build-check-bench ## run the benchmarks (BENCH=name: one) into build/bench and docs/benchmarks.md
+	$(OWNED) sh -c '$(SUBMAKE) all benches && tests/bench/run.sh $(BENCH)'
+lint: ## include rules, format, licence lines, sizes, scripts
+	@tests/lib/lint.sh
+check-fresh: ## `sudo make demo` and `sudo make check` in a minimal Debian made for it (needs root)
+	$(OWNED) tests/lib/fresh.sh
+check-mutants: packages-build-check ## break each promise on purpose: its test must notice (MUTANT=name: one)
+	$(OWNED) sh -c '$(SUBMAKE) all && tests/mutants/run.sh $(MUTANT)'
+clean: ## remove the build directory
+	rm -rf $(B)
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | sort | expand -t 16
+	@echo
+	@echo "Variables: B (build directory), CC, CFLAGS, PREFIX and DESTDIR (install), DEMO_SECONDS, DEMO_KILL"
 
 -include $(shell find $(B)/obj -name '*.d' 2>/dev/null)

@@ -1,0 +1,128 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# The test runner behind `make check`: runs what is built, one line for each test, and counts.
+#
+#	tests/lib/run.sh [PATTERN]	PATTERN: a glob or part of a name such as unit/test_buf
+#
+# A test is a program made from tests/KIND/test_*.c or a script tests/KIND/*.sh. Its exit code decides:
+# 0 passed, 77 skipped (the last line of its output is the reason), anything else failed. With CI=true
+# a skip that tests/skips.txt does not list has failed too. The log of a test is $B/check/NAME.log.
+set -u
+B=${B:-build}
+LIMIT=${TEST_TIMEOUT:-300}
+KINDS=${KINDS:-unit model fault fuzz race abi kernel e2e}
+PATTERN=${1:-}
+mkdir -p "$B/check" "$B/tmp"
+B=$(cd "$B" && pwd)
+export B
+RESULTS=$B/check/.results
+: >"$RESULTS"
+trap 'kill -TERM $(jobs -p) 2>/dev/null; wait; exit 130' INT TERM HUP
+
+# skip_is_known TEST REASON: is there a line "TEST: GLOB" in tests/skips.txt that both fit?
+skip_is_known()
+{
+	local test glob
+	while IFS= read -r line; do
+		case $line in '#'* | '') continue ;; esac
+		test=${line%%: *}
+		glob=${line#*: }
+		# shellcheck disable=SC2053 # the right side is a pattern
+		[ "$test" = "$1" ] && [[ $2 == $glob ]] && return 0
+	done <tests/skips.txt
+	return 1
+}
+
+# run_test NAME COMMAND: one test, one line.
+run_test()
+{
+	local name=$1 log=$B/check/${1//\//-}.log start code ms verdict reason=
+	start=$(date +%s%N)
+	# A process group of its own ends with the time limit; "timeout" makes one.
+	timeout --kill-after=10 "$LIMIT" "$2" </dev/null >"$log" 2>&1
+	code=$?
+	ms=$((($(date +%s%N) - start) / 1000000))
+	case $code in
+	0) verdict=ok ;;
+	77)
+		verdict=skip
+		reason=$(grep -v '^[[:space:]]*$' "$log" | tail -n 1)
+		if [ "${CI:-}" = true ] && ! skip_is_known "$name" "$reason"; then
+			verdict=FAIL
+			reason="unexpected skip: $reason"
+		fi
+		;;
+	124 | 137)
+		verdict=FAIL
+		reason="exit code $code (time limit: $LIMIT s)"
+		;;
+	*)
+		verdict=FAIL
+		reason="exit code $code"
+		;;
+	esac
+	report_test "$verdict" "$name" "$ms" "$reason" "$log"
+}
+
+# One write, so that lines of tests that run side by side don't mix.
+report_test()
+{
+	local text
+	text=$(printf '%-4s %-38s %4d.%01d s  %s' "$1" "$2" $(($3 / 1000)) $(($3 % 1000 / 100)) "$4")
+	if [ "$1" = FAIL ]; then
+		text+=$'\n'$(tail -n 25 "$5" | sed 's/^/     | /')
+		text+=$'\n'"     | whole log: $5"
+	fi
+	printf '%s\n' "$text"
+	echo "$1 $2" >>"$RESULTS"
+}
+
+wanted()
+{
+	# shellcheck disable=SC2053 # the right side is a pattern
+	[ -z "$PATTERN" ] || [[ $1 == $PATTERN || $1 == *"$PATTERN"* ]]
+}
+
+# run_kind KIND JOBS: all tests of a folder, so many at a time.
+run_kind()
+{
+	local source name command running=0
+	for source in tests/"$1"/test_*.c tests/"$1"/*.sh; do
+		[ -e "$source" ] || continue
+		name=$1/$(basename "$source" .c)
+		command=$B/tests/$name
+		case $source in *.sh) command=./$source ;; esac
+		wanted "$name" || continue
+		if [ "$running" -ge "$2" ]; then
+			wait -n
+			running=$((running - 1))
+		fi
+		run_test "$name" "$command" &
+		running=$((running + 1))
+	done
+	wait
+}
+
+for kind in $KINDS; do
+	case $kind in
+	# The others look at the clock, or at what else runs on the machine.
+	unit | model | fault) run_kind "$kind" 2 ;;
+	*) run_kind "$kind" 1 ;;
+	esac
+done
+
+count()
+{
+	grep -c "^$1 " "$RESULTS"
+}
+passed=$(count ok) failed=$(count FAIL) skipped=$(count skip)
+if [ $((passed + failed + skipped)) = 0 ]; then
+	echo "no test is called '$PATTERN'" >&2
+	exit 2
+fi
+if [ "$skipped" = 0 ]; then
+	echo "$passed passed, $failed failed"
+else
+	echo "$passed passed, $failed failed, $skipped skipped"
+fi
+[ "$failed" = 0 ]
