@@ -48,7 +48,10 @@ struct conf_program {
  */
 int conf_load(const struct conf_program *prog, int argc, char **argv, int *ret_optind,
 	struct errmsg *e);
-/* Reads one ini file into the table's destinations. Lines over 4,000 bytes are refused, not cut. */
+/*
+ * Reads one ini file into the table's destinations. A line over 198 bytes (the reader's limit) is
+ * refused, not cut; indentation means nothing. " ;" begins a comment. Long lists: repeat the name.
+ */
 int conf_read_file(const struct conf_program *prog, const char *path, struct errmsg *e);
 int conf_parse_duration(const char *text, uint64_t *ret_ns);
 int conf_parse_size(const char *text, uint64_t *ret_bytes);
