@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The few system calls that tally makes, without libc: no errno is touched, no feature macro is
+ * needed, nothing can be interposed. All return a negative errno on failure.
+ */
+#ifndef TALLY_SYSTEM_H
+#define TALLY_SYSTEM_H
+
+#include <stdint.h>
+#include <sys/syscall.h>
+
+#ifdef __cplusplus
+#define TALLY_FN_   __attribute__((visibility("hidden"), unused)) inline
+#define TALLY_SLOW_ __attribute__((visibility("hidden"), unused, noinline, cold)) inline
+#else
+#define TALLY_FN_   __attribute__((unused)) static inline
+#define TALLY_SLOW_ __attribute__((unused, noinline, cold)) static
+#endif
+
+#if defined(__x86_64__)
+TALLY_FN_ long tally_sys_(long nr, long a, long b, long c, long d, long e, long f)
+{
+	register long r10 __asm__("r10") = d;
+	register long r8 __asm__("r8") = e;
+	register long r9 __asm__("r9") = f;
+	long ret;
+
+	__asm__ __volatile__("syscall"
+			     : "=a"(ret)
+			     : "a"(nr), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
+			     : "rcx", "r11", "memory");
+	return ret;
+}
+#elif defined(__aarch64__)
+TALLY_FN_ long tally_sys_(long nr, long a, long b, long c, long d, long e, long f)
+{
+	register long x8 __asm__("x8") = nr;
+	register long x0 __asm__("x0") = a;
+	register long x1 __asm__("x1") = b;
+	register long x2 __asm__("x2") = c;
+	register long x3 __asm__("x3") = d;
+	register long x4 __asm__("x4") = e;
+	register long x5 __asm__("x5") = f;
+
+	__asm__ __volatile__("svc 0"
+			     : "+r"(x0)
+			     : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4), "r"(x5)
+			     : "memory", "cc");
+	return x0;
+}
+#else
+#error "tally knows the system calls of x86-64 and arm64 only"
+#endif
+
+/* Values of the kernel's ABI; libc shows some of them only under feature macros. */
+enum tally_abi_ {
+	TALLY_EINTR_ = 4,
+	TALLY_EEXIST_ = 17,
+	TALLY_EINVAL_ = 22,
+	TALLY_ESRCH_ = 3,
+	TALLY_ENOSYS_ = 38,
+	TALLY_ENOENT_ = 2,
+	TALLY_EOPNOTSUPP_ = 95,
+	TALLY_AT_FDCWD_ = -100,
+	TALLY_AT_EMPTY_PATH_ = 0x1000,
+	TALLY_O_RDWR_ = 2,
+	TALLY_O_CREAT_ = 0100,
+	TALLY_O_EXCL_ = 0200,
+	TALLY_O_NONBLOCK_ = 04000,
+	TALLY_O_CLOEXEC_ = 02000000,
+#if defined(__aarch64__)
+	TALLY_O_DIRECTORY_ = 040000,
+	TALLY_O_NOFOLLOW_ = 0100000,
+#else
+	TALLY_O_DIRECTORY_ = 0200000,
+	TALLY_O_NOFOLLOW_ = 0400000,
+#endif
+	TALLY_O_PATH_ = 010000000,
+	TALLY_PROT_RW_ = 3,
+	TALLY_MAP_SHARED_ = 1,
+	TALLY_MAP_ANONYMOUS_ = 0x20,
+	TALLY_MADV_WIPEONFORK_ = 18,
+	TALLY_F_OFD_SETLK_ = 37,
+	TALLY_F_WRLCK_ = 1,
+	TALLY_RENAME_NOREPLACE_ = 1,
+	TALLY_RLIMIT_FSIZE_ = 1,
+	TALLY_SIG_SETMASK_ = 2,
+	TALLY_FUTEX_WAKE_OP_PRIVATE_ = 5 | 128,
+	TALLY_AT_SECURE_ = 23,
+	TALLY_AT_EXECFN_ = 31,
+	TALLY_S_IFMT_ = 0170000,
+	TALLY_S_IFREG_ = 0100000,
+	TALLY_STATX_BASIC_ = 0x7ff,
+};
+
+/* struct statx of linux/stat.h, as far as it is used here */
+struct tally_statx_ {
+	uint32_t mask, blksize;
+	uint64_t attributes;
+	uint32_t nlink, uid, gid;
+	uint16_t mode, pad0;
+	uint64_t ino, size, blocks;
+	uint64_t rest[25];
+};
+
+struct tally_flock_ {
+	int16_t type, whence;
+	int32_t pad;
+	int64_t start, len;
+	int32_t pid, pad1;
+};
+
+TALLY_FN_ long tally_sys_statx_(int fd, const char *path, struct tally_statx_ *st)
+{
+	return tally_sys_(
+		SYS_statx, fd, (long)path, TALLY_AT_EMPTY_PATH_, TALLY_STATX_BASIC_, (long)st, 0);
+}
+
+TALLY_FN_ int tally_sys_open_(int dirfd, const char *path, int flags, int mode)
+{
+	return (int)tally_sys_(SYS_openat, dirfd, (long)path, flags, mode, 0, 0);
+}
+
+TALLY_FN_ void tally_sys_close_(int fd)
+{
+	tally_sys_(SYS_close, fd, 0, 0, 0, 0, 0);
+}
+
+/* NULL if there is none to be had. fd -1: memory without a file. Shared with forked children. */
+TALLY_FN_ char *tally_sys_mmap_(uint64_t size, int fd)
+{
+	long r = tally_sys_(SYS_mmap, 0, (long)size, TALLY_PROT_RW_,
+		TALLY_MAP_SHARED_ | (fd < 0 ? TALLY_MAP_ANONYMOUS_ : 0), fd, 0);
+
+	return r < 0 && r > -4096 ? (char *)0 : (char *)r;
+}
+
+TALLY_FN_ void tally_sys_munmap_(void *p, uint64_t size)
+{
+	tally_sys_(SYS_munmap, (long)p, (long)size, 0, 0, 0, 0);
+}
+
+TALLY_FN_ uint32_t tally_sys_getpid_(void)
+{
+	return (uint32_t)tally_sys_(SYS_getpid, 0, 0, 0, 0, 0, 0);
+}
+
+TALLY_FN_ uint32_t tally_sys_gettid_(void)
+{
+	return (uint32_t)tally_sys_(SYS_gettid, 0, 0, 0, 0, 0, 0);
+}
+
+/* Blocks all signals; *old is what to restore. */
+TALLY_FN_ void tally_sys_block_signals_(uint64_t *old)
+{
+	uint64_t all = ~(uint64_t)0;
+
+	*old = 0;
+	tally_sys_(SYS_rt_sigprocmask, TALLY_SIG_SETMASK_, (long)&all, (long)old, 8, 0, 0);
+}
+
+TALLY_FN_ void tally_sys_restore_signals_(const uint64_t *old)
+{
+	tally_sys_(SYS_rt_sigprocmask, TALLY_SIG_SETMASK_, (long)old, 0, 8, 0, 0);
+}
+
+/*
+ * Makes sure that the page at p has memory behind it, without changing it: the kernel adds 0 to the
+ * word there. A plain store would end in SIGBUS where the file system is full; this says so instead.
+ */
+TALLY_FN_ long tally_sys_populate_(void *p)
+{
+	static uint32_t nobody;
+
+	/* op ADD 0, comparison "== -1 after"; nobody waits on either address */
+	long op = (1l << 28) | 0xfff;
+
+	return tally_sys_(
+		SYS_futex, (long)&nobody, TALLY_FUTEX_WAKE_OP_PRIVATE_, 0, 0, (long)p, op);
+}
+
+#endif
