@@ -38,7 +38,8 @@ PROVIDER := $(B)/lib/libprovider.a
 GATHERER := $(B)/lib/libgatherer.a
 
 PROGRAMS := $(addprefix $(B)/bin/,tally tallyd tally-gatherer tally-munin)
-EXAMPLES := $(patsubst tools/examples/%.c,$(B)/examples/%,$(EXAMPLE_SRC))
+EXAMPLES := $(patsubst tools/examples/%.c,$(B)/examples/%,$(EXAMPLE_SRC)) \
+	$(patsubst tools/demo/%.c,$(B)/demo-bin/%,$(wildcard tools/demo/*.c))
 TESTS    := $(patsubst %.c,$(B)/%,$(TEST_SRC))
 BENCHES  := $(patsubst %.c,$(B)/%,$(BENCH_SRC))
 
@@ -56,10 +57,12 @@ $(B)/gen/user/lib/wire.pb-c.c: user/lib/wire.proto
 	protoc-c --c_out=$(B)/gen $<
 $(B)/gen/user/lib/wire.pb-c.h: $(B)/gen/user/lib/wire.pb-c.c ;
 
+# freestanding: clang's own stdint.h, which does not look for the machine's libc. BPF_PROG() names all arguments.
+BPF_CFLAGS := -target bpf -mcpu=v3 -ffreestanding -O2 -g -Wall -Wextra -Wno-unused-parameter -I.
 SKELETONS := $(patsubst bpf/%.bpf.c,$(B)/gen/bpf/%.skel.h,$(BPF_SRC))
 $(B)/obj/bpf/%.bpf.o: bpf/%.bpf.c $(wildcard bpf/*.h) include/tally/histogram.h
 	@mkdir -p $(@D)
-	$(CLANG) -target bpf -D__TARGET_ARCH_x86 -mcpu=v3 -O2 -g -Wall -Wextra -I. -c $< -o $@.full
+	$(CLANG) $(BPF_CFLAGS) -c $< -o $@.full
 	$(BPFTOOL) gen object $@ $@.full
 $(B)/gen/bpf/%.skel.h: $(B)/obj/bpf/%.bpf.o
 	@mkdir -p $(@D)
@@ -93,9 +96,12 @@ $(B)/bin/tally-munin: $(B)/obj/tools/munin.o $(STORE) $(LIB)
 	$(link) $^ $(LDLIBS_munin)
 
 # Examples are compiled as applications are: nothing but the header, no library of ours.
+APP = @mkdir -p $(@D); echo "app $@"; $(CC) -std=c11 -Wall -Wextra -Wpedantic -Wconversion $(CFLAGS) \
+	-Iinclude $< -o $@ -pthread
 $(B)/examples/%: tools/examples/%.c $(wildcard include/tally/*.h)
-	@mkdir -p $(@D)
-	$(CC) -std=c11 -Wall -Wextra -Wpedantic -Wconversion $(CFLAGS) -Iinclude $< -o $@ -pthread
+	$(APP)
+$(B)/demo-bin/%: tools/demo/%.c $(wildcard include/tally/*.h)
+	$(APP) -D_GNU_SOURCE -lm
 
 # --- tests and benchmarks --------------------------------------------------------------------------
 TEST_LIBS = $(GATHERER) $(PROVIDER) $(STORE) $(LIB)
