@@ -15,13 +15,13 @@
 
 /* Limits of a segment that is read; a larger one is refused with -E2BIG. */
 #define SEGFILE_DESC_MAX    65536u
-#define SEGFILE_ROW_MAX	    (1u << 20) /* bytes of a row */
+#define SEGFILE_ROW_MAX     (1u << 20) /* bytes of a row */
 #define SEGFILE_STRINGS_MAX (8u << 20)
 #define SEGFILE_ROWS_MAX    65536u
 
 struct segfile_metric {
 	const char *name, *unit, *help; /* checked: valid metric name, printable UTF-8, bounded */
-	uint8_t type;			/* enum tally_type */
+	uint8_t type; /* enum tally_type */
 	int8_t scale;
 	uint32_t cell; /* byte offset in a row */
 };
@@ -45,7 +45,8 @@ struct segfile {
 	int fd;
 	struct tally_segment header;
 	char *strings;
-	uint8_t *buffer;
+	uint64_t *sums; /* of the read that is under way */
+	uint8_t *buffer; /* some rows */
 };
 
 /*
