@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Shared by schema.c and labels.c only. */
+#ifndef TALLY_USER_LIB_SCHEMA_INT_H
+#define TALLY_USER_LIB_SCHEMA_INT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Valid UTF-8 without control characters, which would reach terminals and pages otherwise. */
+bool text_valid(const char *s, size_t n);
+/* Length of the valid UTF-8 sequence at s, which is no control character; 0 if there is none. */
+size_t text_char(const char *s, size_t n);
+/* Canonical as labels_format() makes it. */
+bool labels_valid(const char *labels);
+
+#endif
