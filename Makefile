@@ -3,6 +3,7 @@
 
 B      ?= build
 PREFIX ?= /usr/local
+SYSCONFDIR ?= /etc
 CC     ?= gcc
 CLANG  ?= clang
 BPFTOOL ?= /usr/sbin/bpftool
@@ -110,6 +111,17 @@ $(TESTS): $(B)/tests/%: $(B)/obj/tests/%.o $(TEST_LIBS)
 $(BENCHES): $(B)/tests/%: $(B)/obj/tests/%.o $(TEST_LIBS)
 	$(link) $< $(TEST_LIBS) $(TEST_LIBS) $(LDLIBS_tallyd) $(LDLIBS_gatherer) -lm
 
+# Compiled as applications are: the header alone, in both languages.
+STORMS := $(B)/tests/race/storm $(B)/tests/race/storm-cxx
+APP_WARN := -Wall -Wextra -Wpedantic -Wconversion -Wshadow
+$(B)/tests/race/storm: tests/race/storm.c $(wildcard include/tally/*.h)
+	@mkdir -p $(@D)
+	$(CC) -std=c11 $(APP_WARN) -O2 -g -Iinclude $< -o $@ -pthread
+$(B)/tests/race/storm-cxx: tests/race/storm.c $(wildcard include/tally/*.h)
+	@mkdir -p $(@D)
+	$(CXX) -std=c++17 -x c++ $(APP_WARN) -O2 -g -Iinclude $< -o $@ -pthread
+$(B)/tests/race/test_exact: | $(STORMS)
+
 # Programs that test scripts use; they are no tests themselves.
 TEST_TOOLS := $(patsubst %.c,$(B)/%,$(wildcard tests/lib/*.c))
 $(TEST_TOOLS): $(B)/tests/lib/%: $(B)/obj/tests/lib/%.o $(TEST_LIBS)
@@ -143,6 +155,28 @@ check-fresh: ## `sudo make demo` and `sudo make check` in a minimal Debian made 
 	$(OWNED) tests/lib/fresh.sh
 check-mutants: packages-build-check ## break each promise on purpose: its test must notice (MUTANT=name: one)
 	$(OWNED) sh -c '$(SUBMAKE) all && tests/mutants/run.sh $(MUTANT)'
+# Configuration that is already there stays as it is.
+DEST = $(DESTDIR)$(PREFIX)
+fill = sed -e 's|@PREFIX@|$(PREFIX)|g' -e 's|@SYSCONFDIR@|$(SYSCONFDIR)|g'
+install: all ## install to DESTDIR/PREFIX: programs, header, man pages, units, munin plugin
+	install -d $(DEST)/bin $(DEST)/sbin $(DEST)/include/tally $(DEST)/share/man/man1 \
+		$(DEST)/share/doc/tally $(DEST)/share/bash-completion/completions \
+		$(DEST)/share/munin/plugins $(DEST)/lib/systemd/system $(DEST)/lib/sysusers.d \
+		$(DEST)/lib/tmpfiles.d $(DESTDIR)$(SYSCONFDIR)/tally
+	install $(B)/bin/tally $(B)/bin/tally-munin $(DEST)/bin
+	install $(B)/bin/tallyd $(B)/bin/tally-gatherer $(DEST)/sbin
+	install -m 644 include/tally/*.h include/tally/LICENSE $(DEST)/include/tally
+	install -m 644 tools/man/*.1 $(DEST)/share/man/man1
+	install -m 644 README.md docs/*.md $(DEST)/share/doc/tally
+	install -m 644 tools/completion/tally.bash $(DEST)/share/bash-completion/completions/tally
+	ln -sf ../../../bin/tally-munin $(DEST)/share/munin/plugins/tally_
+	install -m 644 tools/packaging/tally.sysusers $(DEST)/lib/sysusers.d/tally.conf
+	install -m 644 tools/packaging/tally.tmpfiles $(DEST)/lib/tmpfiles.d/tally.conf
+	for unit in tallyd tally-gatherer; do \
+		$(fill) tools/packaging/$$unit.service >$(DEST)/lib/systemd/system/$$unit.service; \
+		test -e $(DESTDIR)$(SYSCONFDIR)/tally/$$unit.conf || install -m 644 \
+			tools/packaging/$$unit.conf $(DESTDIR)$(SYSCONFDIR)/tally/; \
+	done
 clean: ## remove the build directory
 	rm -rf $(B)
 help: ## this list
