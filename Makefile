@@ -18,14 +18,14 @@ LDLIBS_lib      := -lprotobuf-c -linih -lssl -lcrypto -lz
 LDLIBS_tallyd   := -lbpf -lelf -levent_openssl -levent_core -levent_extra $(LDLIBS_lib)
 LDLIBS_gatherer := -levent_openssl -levent_pthreads -levent_core -levent_extra $(LDLIBS_lib) -lpthread
 LDLIBS_tally    := -lcairo -lncursesw -ltinfo -lm $(LDLIBS_lib) -lpthread
-LDLIBS_munin    := $(LDLIBS_lib) -lpthread
+LDLIBS_munin    := $(LDLIBS_lib) -lm -lpthread
 
 # A program's main file is named after it; the other files of its folder are linked into the tests too.
 LIB_SRC      := $(wildcard user/lib/*.c)
 STORE_SRC    := $(wildcard gatherer/store/*.c)
 PROVIDER_SRC := $(filter-out user/provider/tallyd.c,$(wildcard user/provider/*.c))
 GATHERER_SRC := $(filter-out gatherer/tally-gatherer.c,$(wildcard gatherer/*.c))
-TALLY_SRC    := $(filter-out tools/tally.c,$(wildcard tools/tally-*.c))
+TOOLS_SRC    := $(filter-out tools/tally.c tools/munin.c,$(wildcard tools/*.c))
 BPF_SRC      := $(wildcard bpf/*.bpf.c)
 TEST_SRC     := $(wildcard tests/unit/test_*.c tests/model/test_*.c tests/fault/test_*.c \
 		tests/race/test_*.c tests/fuzz/test_*.c tests/kernel/test_*.c)
@@ -37,6 +37,7 @@ LIB := $(B)/lib/libtally.a
 STORE := $(B)/lib/libstore.a
 PROVIDER := $(B)/lib/libprovider.a
 GATHERER := $(B)/lib/libgatherer.a
+TOOLS := $(B)/lib/libtools.a
 
 PROGRAMS := $(addprefix $(B)/bin/,tally tallyd tally-gatherer tally-munin)
 EXAMPLES := $(patsubst tools/examples/%.c,$(B)/examples/%,$(EXAMPLE_SRC)) \
@@ -81,6 +82,7 @@ $(LIB): $(call obj,$(LIB_SRC)) $(B)/obj/gen/user/lib/wire.pb-c.o
 $(STORE): $(call obj,$(STORE_SRC))
 $(PROVIDER): $(call obj,$(PROVIDER_SRC))
 $(GATHERER): $(call obj,$(GATHERER_SRC))
+$(TOOLS): $(call obj,$(TOOLS_SRC))
 $(B)/lib/%.a:
 	@mkdir -p $(@D)
 	@rm -f $@
@@ -91,9 +93,9 @@ $(B)/bin/tallyd: $(B)/obj/user/provider/tallyd.o $(PROVIDER) $(LIB)
 	$(link) $^ $(LDLIBS_tallyd)
 $(B)/bin/tally-gatherer: $(B)/obj/gatherer/tally-gatherer.o $(GATHERER) $(STORE) $(LIB)
 	$(link) $^ $(LDLIBS_gatherer)
-$(B)/bin/tally: $(B)/obj/tools/tally.o $(call obj,$(TALLY_SRC)) $(STORE) $(LIB)
+$(B)/bin/tally: $(B)/obj/tools/tally.o $(TOOLS) $(STORE) $(LIB)
 	$(link) $^ $(LDLIBS_tally)
-$(B)/bin/tally-munin: $(B)/obj/tools/munin.o $(STORE) $(LIB)
+$(B)/bin/tally-munin: $(B)/obj/tools/munin.o $(TOOLS) $(STORE) $(LIB)
 	$(link) $^ $(LDLIBS_munin)
 
 # Examples are compiled as applications are: nothing but the header, no library of ours.
@@ -105,7 +107,7 @@ $(B)/demo-bin/%: tools/demo/%.c $(wildcard include/tally/*.h)
 	$(APP) -D_GNU_SOURCE -lm
 
 # --- tests and benchmarks --------------------------------------------------------------------------
-TEST_LIBS = $(GATHERER) $(PROVIDER) $(STORE) $(LIB)
+TEST_LIBS = $(TOOLS) $(GATHERER) $(PROVIDER) $(STORE) $(LIB)
 $(TESTS): $(B)/tests/%: $(B)/obj/tests/%.o $(TEST_LIBS)
 	$(link) $< $(TEST_LIBS) $(TEST_LIBS) -lcriterion $(LDLIBS_tallyd) $(LDLIBS_gatherer) -lm
 $(BENCHES): $(B)/tests/%: $(B)/obj/tests/%.o $(TEST_LIBS)
