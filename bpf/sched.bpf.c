@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Context switches, time on CPU and run-queue latency, from one program and without reading a clock.
+ *
+ * The scheduler has read its clock just before the tracepoint: rq->clock is the time of this switch.
+ * It has also noted when each task became runnable (sched_info.last_queued), and clears that note
+ * only after the tracepoint. So there is no program on wake-ups and no map of tasks.
+ *
+ *           wake-up of B          switch A -> B               switch B -> C
+ *   --------------|--------------------|---------------------------|--------> rq->clock
+ *                 |<- B waits          |<- B on CPU                |
+ *            last_queued           since_ns
+ *
+ * A task that is preempted is runnable at once, so it waits from there; a task that is moved to
+ * another CPU while it waits begins anew there (the kernel starts its note again).
+ */
+#include "bpf/vmlinux.h"
+
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+
+#include "bpf/sched.h"
+
+char LICENSE[] SEC("license") = "GPL";
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1); /* the loader sets the number of possible CPUs */
+	__type(key, __u32);
+	__type(value, struct sched_cpu);
+} tally_sched_cpu SEC(".maps");
+
+/* The clocks of one CPU never run back, but nothing here should depend on it. */
+static __always_inline __u64 elapsed(__u64 from, __u64 to)
+{
+	return to > from ? to - from : 0;
+}
+
+static __always_inline void count_wait(struct sched_cpu *c, __u64 wait)
+{
+	__u64 bucket = tally_histogram_index(wait, SCHED_WAIT_LO, SCHED_WAIT_HI);
+
+	/* Linux 6.1 needs to see the bound; clang would drop the check, as it can prove it. */
+	barrier_var(bucket);
+	if (bucket >= SCHED_WAIT_BUCKETS)
+		return;
+	c->waits[bucket]++;
+	c->wait_ns += wait;
+}
+
+static __always_inline void count_switch(
+	struct sched_cpu *c, struct task_struct *prev, struct task_struct *next)
+{
+	__u64 now = next->se.cfs_rq->rq->clock, queued = next->sched_info.last_queued;
+
+	/* The first switch that we see ends a time that began before us: it has no start. */
+	if (prev->pid && c->since_ns)
+		c->run_ns += elapsed(c->since_ns, now);
+	c->since_ns = now;
+	if (next->pid && queued)
+		count_wait(c, elapsed(queued, now));
+	c->switches++;
+}
+
+SEC("tp_btf/sched_switch")
+int BPF_PROG(tally_sched, bool preempt, struct task_struct *prev, struct task_struct *next)
+{
+	__u32 cpu = bpf_get_smp_processor_id();
+	struct sched_cpu *c = bpf_map_lookup_elem(&tally_sched_cpu, &cpu);
+	__u64 begin = 0;
+
+	if (!c)
+		return 0;
+	if (c->switches % SCHED_OWN_EVERY == SCHED_OWN_EVERY - 1)
+		begin = bpf_ktime_get_ns();
+	count_switch(c, prev, next);
+	if (begin) {
+		c->own_ns += elapsed(begin, bpf_ktime_get_ns());
+		c->own_runs++;
+	}
+	return 0;
+}

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the programs of this folder need to know of the kernel, and no more.
+ *
+ * Structures list only the members that are used, in any order: preserve_access_index makes clang
+ * record each access by name, and libbpf puts in the offsets of the running kernel at load (CO-RE).
+ * A member that a kernel lacks fails the load of the programs that use it.
+ */
+#ifndef TALLY_BPF_VMLINUX_H
+#define TALLY_BPF_VMLINUX_H
+
+#include <stdbool.h>
+
+/* Types that libbpf's own headers expect. */
+typedef unsigned char __u8;
+typedef signed char __s8;
+typedef unsigned short __u16;
+typedef signed short __s16;
+typedef unsigned int __u32;
+typedef signed int __s32;
+typedef unsigned long long __u64;
+typedef signed long long __s64;
+typedef __u16 __be16;
+typedef __u32 __be32;
+typedef __u32 __wsum;
+
+/* User-space ABI of bpf(2): never changes. */
+enum bpf_map_type {
+	BPF_MAP_TYPE_ARRAY = 2,
+};
+enum {
+	BPF_F_MMAPABLE = 1u << 10,
+};
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+/* kernel/sched/sched.h */
+struct rq {
+	__u64 clock; /* ns; updated by the scheduler before it picks the next task */
+};
+
+struct cfs_rq {
+	struct rq *rq; /* CONFIG_FAIR_GROUP_SCHED */
+};
+
+/* include/linux/sched.h */
+struct sched_info {
+	unsigned long long last_queued; /* rq->clock when it became runnable; 0: not waiting */
+};
+
+struct sched_entity {
+	struct cfs_rq *cfs_rq; /* of the CPU the task is on, whatever its class */
+};
+
+struct task_struct {
+	int pid; /* 0: a CPU's idle task */
+	struct sched_entity se;
+	struct sched_info sched_info; /* CONFIG_SCHED_INFO */
+};
+
+#pragma clang attribute pop
+
+#endif

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Loading BPF programs: one clear line for whatever goes wrong.
+ *
+ * Nothing is examined before a load: on a machine where it works, the check would cost a second
+ * parse of the kernel's BTF. Only after a failure is its cause looked for, in the order in which a
+ * person would mend it: capabilities, BTF, tracepoint, members, and last what forbids bpf(2).
+ */
+#include <bpf/bpf.h>
+#include <bpf/btf.h>
+#include <linux/capability.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "user/provider/bpfload.h"
+
+/* libbpf hands no pointer of ours to its print function. */
+static char first_warning[200];
+static libbpf_print_fn_t print_before;
+
+static int keep_first_warning(enum libbpf_print_level level, const char *fmt, va_list args)
+{
+	if (level == LIBBPF_WARN && !*first_warning) {
+		vsnprintf(first_warning, sizeof(first_warning), fmt, args);
+		first_warning[strcspn(first_warning, "\n")] = 0;
+	}
+	return 0;
+}
+
+void bpfload_begin(void)
+{
+	*first_warning = 0;
+	print_before = libbpf_set_print(keep_first_warning);
+}
+
+void bpfload_end(void)
+{
+	libbpf_set_print(print_before);
+}
+
+static bool capability_held(const struct __user_cap_data_struct *data, unsigned cap)
+{
+	return data[CAP_TO_INDEX(cap)].effective & CAP_TO_MASK(cap);
+}
+
+/* CAP_SYS_ADMIN includes both others. */
+static bool capabilities_suffice(void)
+{
+	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {{0}};
+
+	if (syscall(SYS_capget, &head, data))
+		return false;
+	return capability_held(data, CAP_SYS_ADMIN) ||
+	       (capability_held(data, CAP_BPF) && capability_held(data, CAP_PERFMON));
+}
+
+static bool btf_has_tracepoint(const struct btf *btf, const char *name)
+{
+	char type[128];
+
+	snprintf(type, sizeof(type), "btf_trace_%s", name);
+	return btf__find_by_name_kind(btf, type, BTF_KIND_TYPEDEF) > 0;
+}
+
+static bool btf_has_member(const struct btf *btf, const struct bpfload_member *m)
+{
+	int id = btf__find_by_name_kind(btf, m->type, BTF_KIND_STRUCT);
+	const struct btf_type *t = id > 0 ? btf__type_by_id(btf, (uint32_t)id) : NULL;
+
+	for (uint32_t i = 0; t && i < btf_vlen(t); i++)
+		if (!strcmp(btf__name_by_offset(btf, btf_members(t)[i].name_off), m->member))
+			return true;
+	return false;
+}
+
+/* 0 if the kernel has all that is needed. */
+static int explain_kernel(
+	const struct btf *btf, const struct bpfload_needs *needs, struct errmsg *e)
+{
+	if (!btf_has_tracepoint(btf, needs->tracepoint))
+		return err_set(e, -EOPNOTSUPP,
+			"%s: this kernel has no tracepoint %s; another kernel is needed for it",
+			needs->module, needs->tracepoint);
+	for (const struct bpfload_member *m = needs->members; m && m->type; m++)
+		if (!btf_has_member(btf, m))
+			return err_set(e, -EOPNOTSUPP,
+				"%s: this kernel's struct %s has no member %s; a kernel with %s is "
+				"needed for it",
+				needs->module, m->type, m->member, m->option);
+	return 0;
+}
+
+int bpfload_explain(int err, const struct bpfload_needs *needs, struct errmsg *e)
+{
+	struct btf *btf;
+	int rc;
+
+	if (!capabilities_suffice())
+		return err_set(e, -EPERM,
+			"%s: CAP_BPF and CAP_PERFMON are missing; start as root or grant both",
+			needs->module);
+	btf = btf__load_vmlinux_btf();
+	if (!btf)
+		return err_set(e, -EOPNOTSUPP,
+			"%s: the kernel's types are not readable at /sys/kernel/btf/vmlinux; a "
+			"kernel with CONFIG_DEBUG_INFO_BTF and /sys mounted are needed for it",
+			needs->module);
+	rc = explain_kernel(btf, needs, e);
+	btf__free(btf);
+	if (rc)
+		return rc;
+	if (err == -EPERM || err == -EACCES)
+		return err_set(e, err,
+			"%s: the kernel refuses bpf(2) although the capabilities are there; look "
+			"for "
+			"a security module, a seccomp filter or lockdown (libbpf: %s)",
+			needs->module, *first_warning ? first_warning : "no message");
+	return err_set(e, err, "%s: the kernel does not take the program: %s (%s)", needs->module,
+		strerror(-err), *first_warning ? first_warning : "no message");
+}
+
+int bpfload_map_view(const struct bpf_map *map, size_t size, const void **ret)
+{
+	int fd = bpf_map__fd(map);
+	void *view;
+
+	if (bpf_map_freeze(fd))
+		return -errno;
+	view = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
+	if (view == MAP_FAILED)
+		return -errno;
+	*ret = view;
+	return 0;
+}

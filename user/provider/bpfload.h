@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What all producers of BPF programs share: loading in silence, saying in one line why a program
+ * can't be loaded, and looking into its maps without system calls.
+ *
+ * libbpf prints through one function per process: not thread safe, and only one load at a time.
+ */
+#ifndef TALLY_USER_PROVIDER_BPFLOAD_H
+#define TALLY_USER_PROVIDER_BPFLOAD_H
+
+#include <bpf/libbpf.h>
+#include <stddef.h>
+
+#include "user/lib/err.h"
+
+/* A member of a kernel structure that a program reads, and the kernel option that brings it. */
+struct bpfload_member {
+	const char *type, *member, *option;
+};
+
+/* What a module needs of the kernel. */
+struct bpfload_needs {
+	const char *module; /* name for people: what is lost */
+	const char *tracepoint; /* as in tp_btf/NAME */
+	const struct bpfload_member *members; /* ended by a NULL type; may be NULL */
+};
+
+/* Between the two libbpf prints nothing; what it would have said first is kept for the message. */
+void bpfload_begin(void);
+void bpfload_end(void);
+
+/*
+ * Fills *e with what is missing and what to do about it, after a load that failed with err between
+ * bpfload_begin() and bpfload_end(). Returns -EPERM if a capability is missing, -EOPNOTSUPP if the
+ * kernel lacks something, else err.
+ */
+int bpfload_explain(int err, const struct bpfload_needs *needs, struct errmsg *e);
+
+/*
+ * Freezes a loaded BPF_F_MMAPABLE array, so that no user space can write it from here on (its
+ * programs still do), and maps it read-only. The view lives until munmap(*ret, size), also after
+ * all descriptors are closed.
+ */
+int bpfload_map_view(const struct bpf_map *map, size_t size, const void **ret);
+
+#endif
