@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Shared by schema.c and labels.c only. */
+/* Checks of text from outside, shared within the library. */
 #ifndef TALLY_USER_LIB_SCHEMA_INT_H
 #define TALLY_USER_LIB_SCHEMA_INT_H
 

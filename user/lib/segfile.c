@@ -16,6 +16,7 @@
 
 #include "user/lib/buf.h"
 #include "user/lib/schema.h"
+#include "user/lib/schema_int.h"
 
 #define CHUNK (256u << 10)
 
@@ -42,46 +43,17 @@ static int read_exactly(int fd, void *to, size_t n, uint64_t offset)
 
 /* --- checks --------------------------------------------------------------------------------- */
 
-/* Well-formed UTF-8 (RFC 3629) without control characters. */
-static bool text_valid(const char *s)
-{
-	const uint8_t *p = (const uint8_t *)s;
-
-	while (*p) {
-		uint32_t c = *p++, more = 0, least = 0;
-
-		if (c >= 0xf0 && c < 0xf5)
-			c &= 7, more = 3, least = 0x10000;
-		else if (c >= 0xe0 && c < 0xf0)
-			c &= 15, more = 2, least = 0x800;
-		else if (c >= 0xc2 && c < 0xe0)
-			c &= 31, more = 1, least = 0x80;
-		else if (c >= 0x80)
-			return false;
-		for (; more > 0; more--, p++) {
-			if ((*p & 0xc0) != 0x80)
-				return false;
-			c = c << 6 | (*p & 0x3f);
-		}
-		if (c < least || c < 0x20 || (c >= 0x7f && c < 0xa0) || c > 0x10ffff ||
-			(c >= 0xd800 && c < 0xe000))
-			return false;
-	}
-	return true;
-}
-
 /* The string at this offset of the table, or NULL if it is not one that we show. */
 static const char *string_at(const struct segfile *s, uint32_t offset)
 {
-	const char *text;
+	const char *text = s->strings + offset;
+	size_t n;
 
 	if (offset >= s->header.strings_len)
 		return NULL;
-	text = s->strings + offset;
 	/* the table's last byte is a zero, so strnlen stays inside */
-	if (strnlen(text, TALLY_SEGMENT_NAME_MAX + 1) > TALLY_SEGMENT_NAME_MAX || !text_valid(text))
-		return NULL;
-	return text;
+	n = strnlen(text, TALLY_SEGMENT_NAME_MAX + 1);
+	return n <= TALLY_SEGMENT_NAME_MAX && text_valid(text, n) ? text : NULL;
 }
 
 static int check_header(const struct tally_segment *h, uint64_t size, struct errmsg *e)

@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * No increment is lost or doubled: tests/race/storm counts in all ways that a program can, and what its
+ * segments hold afterwards is compared with its own oracle, a file that tally knows nothing of.
+ *
+ * Nobody killed: returned == total == started. Killed at a random moment: returned <= total <= started.
+ */
+#include <criterion/criterion.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "user/lib/segfile.h"
+
+#define SLOTS 65536
+
+struct oracle {
+	uint64_t used;
+	struct {
+		uint64_t started, returned;
+	} slots[SLOTS];
+};
+
+struct run {
+	char dir[256], seg[300], oracle[300], program[300];
+	pid_t pid;
+};
+
+struct result {
+	uint64_t started, returned, total, bytes;
+	unsigned files, starts;
+	uint32_t rows;
+};
+
+/* The storm program beside this test: BUILD/tests/race/test_exact -> BUILD/tests/race/NAME. */
+static void find_program(char *out, size_t size, const char *name)
+{
+	char self[200];
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+
+	cr_assert(n > 0);
+	self[n] = '\0';
+	*strrchr(self, '/') = '\0';
+	snprintf(out, size, "%s/%s", self, name);
+}
+
+static void run_init(struct run *r, const char *program)
+{
+	const char *tmp = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
+
+	memset(r, 0, sizeof(*r));
+	snprintf(r->dir, sizeof(r->dir), "%s/tally-exact-XXXXXX", tmp);
+	cr_assert_not_null(mkdtemp(r->dir));
+	snprintf(r->seg, sizeof(r->seg), "%s/seg", r->dir);
+	cr_assert_eq(mkdir(r->seg, 0700), 0);
+	snprintf(r->oracle, sizeof(r->oracle), "%s/oracle", r->dir);
+	int fd = open(r->oracle, O_CREAT | O_RDWR, 0600);
+	cr_assert(fd >= 0);
+	close(fd);
+	find_program(r->program, sizeof(r->program), program);
+}
+
+static void run_release(struct run *r)
+{
+	char cmd[400];
+
+	snprintf(cmd, sizeof(cmd), "rm -rf '%s'", r->dir);
+	cr_assert_eq(system(cmd), 0);
+}
+
+/* In a process group of its own, so that a kill reaches all that it made. */
+static void run_start(struct run *r, const char *mode, const char *count, const char *more)
+{
+	r->pid = fork();
+	cr_assert(r->pid >= 0);
+	if (r->pid == 0) {
+		setpgid(0, 0);
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		setenv("TALLY_DIR", r->seg, 1);
+		execl(r->program, r->program, mode, r->oracle, count, more, NULL);
+		_exit(127);
+	}
+	setpgid(r->pid, r->pid);
+}
+
+static void read_oracle(const struct run *r, struct result *res)
+{
+	int fd = open(r->oracle, O_RDONLY);
+	struct oracle *o = mmap(NULL, sizeof(*o), PROT_READ, MAP_SHARED, fd, 0);
+
+	cr_assert_neq(o, MAP_FAILED);
+	for (uint64_t i = 0; i < o->used; i++) {
+		res->started += o->slots[i].started;
+		res->returned += o->slots[i].returned;
+	}
+	munmap(o, sizeof(*o));
+	close(fd);
+}
+
+static void read_segments(const struct run *r, struct result *res)
+{
+	DIR *d = opendir(r->seg);
+	struct dirent *e;
+
+	cr_assert_not_null(d);
+	while ((e = readdir(d))) {
+		struct segfile *s;
+		struct errmsg err = {""};
+
+		if (e->d_name[0] == '.')
+			continue;
+		int code = segfile_open(dirfd(d), e->d_name, &s, &err);
+		if (code == -EAGAIN) /* killed while it was made: nothing was counted in it yet */
+			continue;
+		cr_assert_eq(code, 0, "%s: %s", e->d_name, err.text);
+		cr_assert_eq(segfile_test_dead(s), 1, "%s is still locked", e->d_name);
+		cr_assert_eq(segfile_read(s), 0);
+		for (size_t i = 0; i < s->n; i++) {
+			if (strcmp(s->metrics[i].name, "storm") == 0)
+				res->total += s->values[i];
+			if (strcmp(s->metrics[i].name, "storm_bytes") == 0)
+				res->bytes += s->values[i];
+		}
+		res->files++;
+		res->starts += s->starts;
+		res->rows += s->rows;
+		segfile_close(s);
+	}
+	closedir(d);
+}
+
+static struct result run_result(const struct run *r)
+{
+	struct result res = {0};
+
+	read_oracle(r, &res);
+	read_segments(r, &res);
+	return res;
+}
+
+static void check_equal(const char *program, const char *mode, const char *count, const char *more,
+	struct result *ret)
+{
+	struct run r;
+	int status;
+
+	run_init(&r, program);
+	run_start(&r, mode, count, more);
+	cr_assert_eq(waitpid(r.pid, &status, 0), r.pid);
+	cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0, "%s %s: status %x", program, mode,
+		status);
+	struct result res = run_result(&r);
+	cr_log_info("%s %s: %" PRIu64 " increments, %u rows", program, mode, res.total, res.rows);
+	cr_expect(res.returned > 0);
+	cr_expect_eq(res.total, res.started, "%s %s: %" PRIu64 " counted, %" PRIu64 " made",
+		program, mode, res.total, res.started);
+	cr_expect_eq(res.returned, res.started);
+	cr_expect_eq(res.bytes, 7 * res.total);
+	if (ret)
+		*ret = res;
+	run_release(&r);
+}
+
+static void check_both(const char *mode, const char *count, const char *more, struct result *ret)
+{
+	check_equal("storm", mode, count, more, ret);
+	check_equal("storm-cxx", mode, count, more, NULL);
+}
+
+Test(exact, threads)
+{
+	check_both("threads", "1000000", NULL, NULL);
+}
+
+Test(exact, threads_come_and_go)
+{
+	struct result res;
+
+	check_both("churn", "200", NULL, &res);
+	cr_expect_leq(res.rows, 128, "2,400 threads, 8 at a time, left %u rows", res.rows);
+}
+
+Test(exact, more_threads_than_rows)
+{
+	struct result res;
+
+	check_both("crowd", "300", NULL, &res);
+	cr_expect_eq(res.rows, 1024);
+}
+
+Test(exact, fork_while_threads_count)
+{
+	check_both("fork", "400000", NULL, NULL);
+}
+
+Test(exact, clone_without_libc)
+{
+	check_both("clone", "400000", NULL, NULL);
+}
+
+Test(exact, vfork)
+{
+	check_both("vfork", "400000", NULL, NULL);
+}
+
+Test(exact, signal_handlers)
+{
+	check_both("signals", "1000000", NULL, NULL);
+}
+
+/* Ten programs one after the other: each adopts the file of the one before, if it had died. */
+Test(exact, exec_and_adoption)
+{
+	struct result res;
+
+	check_both("exec", "1000", "9", &res);
+	cr_expect_eq(res.starts, 10);
+	cr_expect_leq(res.files, 2);
+}
+
+Test(exact, killed_at_random_moments)
+{
+	const char *text = getenv("TALLY_SEED");
+	unsigned seed = text ? (unsigned)atoi(text) : (unsigned)time(NULL);
+	struct result before = {0}, res;
+	struct run r;
+	int status;
+
+	fprintf(stderr, "TALLY_SEED=%u\n", seed);
+	srand(seed);
+	run_init(&r, "storm");
+	for (int round = 0; round < 25; round++) {
+		run_start(&r, "forever", "50", NULL);
+		usleep((useconds_t)(rand() % 60000));
+		kill(-r.pid, SIGKILL);
+		cr_assert_eq(waitpid(r.pid, &status, 0), r.pid);
+		/* orphans of the group die a little later; the lock says when all are gone */
+		usleep(20000);
+		res = run_result(&r);
+		cr_assert_leq(res.returned, res.total, "round %d: lost %" PRIu64, round,
+			res.returned - res.total);
+		cr_assert_leq(res.total, res.started, "round %d: %" PRIu64 " too many", round,
+			res.total - res.started);
+		cr_assert_geq(res.total, before.total, "a total went down");
+		before = res;
+	}
+	cr_expect_gt(res.total, 1000);
+	cr_expect_leq(res.files, 3, "dead files piled up: %u", res.files);
+	run_release(&r);
+}
