@@ -14,6 +14,7 @@
 #ifndef TALLY_USER_PROVIDER_PRODUCER_H
 #define TALLY_USER_PROVIDER_PRODUCER_H
 
+#include "user/lib/diag.h"
 #include "user/lib/err.h"
 #include "user/lib/stream.h"
 
@@ -26,6 +27,8 @@ struct provider_env {
 	uint64_t interval_ns;
 	uint64_t incarnation_start_ns; /* realtime of this start of the provider */
 	uint8_t boot_id[16];
+	uint64_t boot_ns; /* realtime of the machine's start: one value for the whole boot */
+	bool read_only; /* look only: write, fold and remove nothing */
 	struct provider *provider; /* for the producer "self"; NULL in tests */
 };
 
@@ -47,6 +50,7 @@ struct producer {
 	uint64_t polls, errors, cpu_ns; /* cpu_ns: thread CPU time spent in get_stats */
 	uint64_t last_series;
 	bool is_open;
+	struct diag_limit log_limit;
 };
 
 /* Adds a group that was read between begin_ns and end_ns (CLOCK_MONOTONIC). -ENOMEM. */

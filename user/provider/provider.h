@@ -44,12 +44,12 @@ struct provider_config {
 	uint64_t interval_ns;
 	uint64_t ring_bytes;
 	const char *const *producers; /* names, NULL-terminated; NULL: all */
-	bool no_ring;		      /* --once: nothing is written */
+	bool read_only;		      /* --once: nothing is written or removed */
 };
 
 /*
  * Opens the producers that are wanted. One that can't be opened is logged and left out.
- * -EINVAL for an unknown name, with the list of the known ones. Nothing is read or written yet.
+ * -EINVAL for an unknown name, with the list of the known ones.
  */
 int provider_new(const struct provider_config *cfg, struct provider **ret, struct errmsg *e);
 /* Opens the ring. Separate, so that its files belong to the user that privileges are dropped to. */
@@ -72,6 +72,7 @@ struct provider_stats {
 	uint64_t polls;	       /* provider_poll() calls */
 	uint64_t snapshots;    /* taken */
 	uint64_t ring_errors;  /* snapshots that the ring did not take */
+	bool ring_failing;     /* the last one was such */
 	uint64_t window_ns;    /* how long the last snapshot took */
 	uint64_t series, groups; /* in the last snapshot */
 };

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* The producers: registration with a check of their interface, opening, and one call each a poll. */
+#include "user/provider/snapshot.h"
+
+#include <string.h>
+#include <time.h>
+
+#include "user/lib/diag.h"
+#include "user/lib/util.h"
+
+#define LOG_EVERY_NS (60 * NSEC_PER_SEC)
+
+int registry_add(struct registry *r, const struct producer_ops *ops, struct errmsg *e)
+{
+	const char *missing = NULL;
+
+	if (!ops->name || !ops->name[0])
+		return err_set(e, -EINVAL, "a producer without a name");
+	if (!ops->get_stats)
+		missing = "get_stats";
+	else if (!ops->open)
+		missing = "open";
+	else if (!ops->close)
+		missing = "close";
+	if (missing)
+		return err_set(e, -EINVAL,
+			"producer '%s' has no %s(): open, get_stats and close are "
+			"required",
+			ops->name, missing);
+	for (size_t i = 0; i < r->n; i++)
+		if (!strcmp(r->producers[i].ops->name, ops->name))
+			return err_set(e, -EEXIST, "a second producer '%s'", ops->name);
+	if (r->n == PRODUCERS_MAX)
+		return err_set(e, -E2BIG, "more than %u producers", PRODUCERS_MAX);
+	r->producers[r->n++] = (struct producer){.ops = ops};
+	return 0;
+}
+
+size_t registry_open(struct registry *r, const struct provider_env *env)
+{
+	size_t open = 0;
+
+	for (size_t i = 0; i < r->n; i++) {
+		struct producer *p = &r->producers[i];
+		struct errmsg e = {""};
+		int err = p->ops->open(p, env, &e);
+
+		p->is_open = !err;
+		open += p->is_open;
+		if (err)
+			diag_warning("producer %s is left out: %s", p->ops->name,
+				e.text[0] ? e.text : strerror(-err));
+	}
+	return open;
+}
+
+void registry_close(struct registry *r)
+{
+	for (size_t i = 0; i < r->n; i++) {
+		struct producer *p = &r->producers[i];
+
+		if (p->is_open)
+			p->ops->close(p);
+		p->is_open = false;
+	}
+}
+
+static uint64_t thread_cpu_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+	return (uint64_t)ts.tv_sec * NSEC_PER_SEC + (uint64_t)ts.tv_nsec;
+}
+
+static int producer_get_stats(struct producer *p, struct snapshot *s)
+{
+	uint64_t series = s->series, begin = thread_cpu_ns();
+	int err = p->ops->get_stats(p, s);
+
+	p->cpu_ns += thread_cpu_ns() - begin;
+	p->last_series = s->series - series;
+	p->polls++;
+	if (!err)
+		return 0;
+	p->errors++;
+	if (diag_allowed(&p->log_limit, s->monotonic_ns, LOG_EVERY_NS))
+		diag_warning("producer %s: %s (%llu errors in %llu polls)", p->ops->name,
+			strerror(-err), (unsigned long long)p->errors,
+			(unsigned long long)p->polls);
+	return err;
+}
+
+size_t registry_get_stats(struct registry *r, struct snapshot *s)
+{
+	size_t failed = 0;
+
+	for (size_t i = 0; i < r->n; i++)
+		if (r->producers[i].is_open)
+			failed += producer_get_stats(&r->producers[i], s) != 0;
+	return failed;
+}
