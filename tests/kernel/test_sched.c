@@ -315,6 +315,25 @@ Test(sched, time_on_cpu_is_that_of_proc_stat, .init = setup, .fini = teardown)
 	cr_assert_leq(ours, wall + wall / 20);
 }
 
+/* The more of the second the machine idles, the more this shows. */
+Test(sched, idle_time_is_not_counted, .init = setup, .fini = teardown)
+{
+	int cpu = pin();
+	uint64_t busy, ours;
+
+	settle();
+	poll_producer();
+	ours = cpu_value("sched_oncpu_seconds", cpu);
+	busy = proc_busy_ns(cpu);
+	usleep(1000000);
+	busy = proc_busy_ns(cpu) - busy;
+	poll_producer();
+	ours = cpu_value("sched_oncpu_seconds", cpu) - ours;
+	printf("on CPU while asleep: %lu ns, /proc/stat %lu\n", ours, busy);
+	/* /proc/stat may be sampled by the timer, and misses much of short runs then. */
+	cr_assert_leq(ours, busy + NSEC_PER_SEC / 4);
+}
+
 static void check_sum_fits_buckets(const struct waits *a, const struct waits *b)
 {
 	double low = 0, high = 0, sum = (double)(b->sum - a->sum);
