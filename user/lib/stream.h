@@ -15,7 +15,12 @@
  * file can be read without the file before it. A file begins with INCARNATION, SCHEMA..., BASE.
  *
  * A new incarnation begins at seq 1 with key rows. Every STREAM_KEY_EVERY-th snapshot has key rows,
- * so damage costs no more than those.
+ * so damage costs no more than those. A snapshot whose seq does not follow the one before makes the
+ * rows of all groups unknown until they come as key rows.
+ *
+ * State records are INCARNATION, one SCHEMA per group, and a BASE per distinct last snapshot of a
+ * group, in order: each row keeps its own time. Schema ids grow within an incarnation: a SCHEMA whose
+ * id is not above the one that its group has is a repeat.
  */
 #ifndef TALLY_USER_LIB_STREAM_H
 #define TALLY_USER_LIB_STREAM_H
@@ -25,6 +30,9 @@
 
 #define STREAM_KEY_EVERY  128u
 #define STREAM_GROUPS_MAX 65536u
+#define STREAM_SERIES_MAX (1u << 20)  /* in all groups of a node */
+#define STREAM_SCHEMA_MAX (64u << 20) /* bytes of all SCHEMA records that are in force */
+#define STREAM_PAST_MAX	  64u	      /* incarnations that are remembered, so that none comes twice */
 
 #define SNAPSHOT_BASE 1u
 
@@ -51,6 +59,26 @@ struct snapshot_view {
 	const struct group_view *groups;
 	size_t nskipped; /* groups whose row before is unknown (after damage): waits for a key row */
 };
+
+/* --- the payload of a SNAPSHOT, without any state ------------------------------------------- */
+
+struct snapshot_head {
+	uint64_t incarnation, seq;
+	int64_t realtime_ns;
+	uint64_t monotonic_ns;
+	uint32_t flags;
+	size_t ngroups;
+};
+struct snapshot_row {
+	uint32_t schema_id;
+	uint64_t begin_ns, window_ns;
+	bool key;
+	const uint8_t *bytes; /* borrowed; for row_decode() */
+	size_t len;
+};
+/* Both: -EBADMSG for truncation, -EPROTO for an impossible value. Rows follow the head, ngroups times. */
+int snapshot_parse_head(struct rd *r, struct snapshot_head *ret);
+int snapshot_parse_row(struct rd *r, struct snapshot_row *ret);
 
 /* --- reading ------------------------------------------------------------------------------- */
 
@@ -85,19 +113,27 @@ size_t stream_groups(const struct stream *s);
 void stream_group(const struct stream *s, size_t i, struct group_state *ret);
 /* INCARNATION, SCHEMA... and BASE records that rebuild this state, for the start of a file. */
 int stream_put_state(const struct stream *s, uint32_t stream_id, struct buf *out);
+/* Incarnations before the newest one, oldest first: all records of these are STREAM_OLD. */
+struct stream_past {
+	uint64_t incarnation, seq; /* seq: the last one taken in */
+};
+size_t stream_past(const struct stream *s, const struct stream_past **ret);
+/* Adds one that was known earlier, in that order, before the first record is applied. */
+void stream_add_past(struct stream *s, uint64_t incarnation, uint64_t seq);
 
 /* --- writing (provider) --------------------------------------------------------------------- */
 
 /*
- * A producer's group: the schema it wants (id is ignored) and its values. The producer changes
- * `schema` only together with `version`; the writer then emits a new SCHEMA record and a key row.
+ * A producer's group, all zero at first: the schema it wants (id is the writer's) and its values. The
+ * producer changes `schema` only together with `version`; the writer then emits a new SCHEMA record
+ * and a key row.
  */
 struct group {
 	struct schema schema;
 	uint32_t version;
 	uint64_t *values; /* schema.n words, owned by the group */
 	/* the writer's own */
-	uint32_t written_version, schema_id;
+	uint32_t written_version, schema_id, slot;
 	uint64_t *last; /* row written last, schema.n words */
 };
 
@@ -111,16 +147,24 @@ struct group_due {
 	uint64_t begin_ns, window_ns;
 };
 /*
- * Appends to out the records of the next snapshot: SCHEMA records of changed groups, then SNAPSHOT.
- * *ret_seq is its number. -ENOMEM leaves the writer as it was.
+ * Appends to out the records of the next snapshot: SCHEMA records of changed groups, then SNAPSHOT
+ * (before the first one also INCARNATION). *ret_seq is its number. -ENOMEM leaves the writer as it was.
+ * begin and window are rounded down to whole microseconds: their noise would cost more than the values.
  */
 int stream_writer_snapshot(struct stream_writer *w, int64_t realtime_ns, uint64_t monotonic_ns,
 	struct group_due *due, size_t ndue, struct buf *out, uint64_t *ret_seq);
-/* The state records for the start of a new file (see stream_put_state). */
+/*
+ * The state records for the start of a new file (see stream_put_state). They include the snapshot that
+ * was made last: what has been made must be in the file before. A group whose schema has changed since
+ * is left out: it comes with the next snapshot.
+ */
 int stream_writer_put_state(struct stream_writer *w, struct buf *out);
-/* A group goes away (its program is gone): the writer forgets it. */
+/* The records made last did not reach their place: the next snapshot repeats schemas and key rows. */
+void stream_writer_lost(struct stream_writer *w);
+/* A group goes away (its program is gone), and is released after this: the writer forgets it. */
 void stream_writer_forget(struct stream_writer *w, struct group *g);
 
+/* Frees schema, values and the writer's own, not g. The writer must have forgotten it, or be gone. */
 void group_release(struct group *g);
 
 #endif
