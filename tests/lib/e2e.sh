@@ -9,7 +9,8 @@
 #	same "what it is" "$got" "$wanted"
 #	pass
 #
-# B is the build directory, T a private directory (emptied at each start, kept for a look at it after).
+# B is the build directory, T a private directory in it: tmp/NAME, or E2E_DIR if set before. It is emptied
+# at each start, and kept for a look at it after.
 # The log of child NAME is $T/NAME.log. Whatever way the script ends, its children end with it.
 # A script that just runs to its end without `pass` has failed.
 
@@ -19,7 +20,7 @@ B=${B:-build}
 mkdir -p "$B/tmp"
 B=$(cd "$B" && pwd)
 NAME=$(basename "$0" .sh)
-T=$B/tmp/$NAME
+T=$B/${E2E_DIR:-tmp/$NAME}
 rm -rf "$T"
 mkdir -p "$T"
 declare -A CHILD=()
