@@ -15,7 +15,7 @@ try_compiler()
 	seq 12345 | TALLY_DIR=$dir "$T/lines-$cc" || fail "it did not run"
 	got=$(find "$dir" -type f | wc -l)
 	same "segments of $cc" "$got" 1
-	"$B/bin/tally" live --once "$dir" >"$T/live-$cc" || fail "tally live"
+	"$B/bin/tally" live --count 1 "$dir" >"$T/live-$cc" || fail "tally live"
 	grep -E -q 'lines_read.*[^0-9]12345([^0-9]|$)' "$T/live-$cc" ||
 		fail "not 12345 lines: $(cat "$T/live-$cc")"
 }
