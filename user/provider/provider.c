@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "user/lib/diag.h"
 #include "user/lib/util.h"
@@ -69,21 +70,24 @@ static int check_names(const char *const *names, struct errmsg *e)
  */
 static uint64_t read_boot_ns(const char *state_dir, const uint8_t boot_id[16], bool keep)
 {
-	uint64_t since_boot = clock_monotonic_ns(), ns;
+	struct timespec up;
+	uint64_t ns;
 	char path[4096], text[128];
 	struct buf old = BUF_INIT;
 	struct errmsg e;
 	unsigned long long kept;
 	int n = 0;
 
-	ns = (uint64_t)clock_realtime_ns() - since_boot;
+	clock_gettime(CLOCK_BOOTTIME, &up);
+	ns = (uint64_t)clock_realtime_ns() - (uint64_t)up.tv_sec * NSEC_PER_SEC -
+	     (uint64_t)up.tv_nsec;
 	for (size_t i = 0; i < 16; i++)
 		n += sprintf(text + n, "%02x", boot_id[i]);
 	if ((size_t)snprintf(path, sizeof(path), "%s/boot", state_dir) >= sizeof(path))
 		return ns;
 	if (!read_file_at(AT_FDCWD, path, sizeof(text), &old)) {
 		buf_put_u8(&old, 0);
-		if (!buf_error(&old) && !memcmp(old.data, text, (size_t)n) &&
+		if (!buf_error(&old) && old.len > (size_t)n && !memcmp(old.data, text, (size_t)n) &&
 			sscanf((char *)old.data + n, " %llu", &kept) == 1)
 			ns = kept;
 		else

@@ -1,0 +1,490 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * What stands in the files of /proc. Numbers are scanned by hand: they are unsigned and decimal, and
+ * one that is followed by anything but a blank makes the file a damaged one.
+ *
+ * Names follow OpenMetrics; what they mean follows proc(5) and the kernel's Documentation.
+ */
+#include "user/provider/proc.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+
+/* --- scanners -------------------------------------------------------------------------------- */
+
+static bool next_line(struct proc_text *t, struct proc_text *ret)
+{
+	const char *end;
+
+	if (t->p >= t->end)
+		return false;
+	end = memchr(t->p, '\n', (size_t)(t->end - t->p));
+	end = end ? end : t->end;
+	*ret = (struct proc_text){t->p, end};
+	t->p = end < t->end ? end + 1 : end;
+	return true;
+}
+
+static void skip_blanks(struct proc_text *t)
+{
+	while (t->p < t->end && (*t->p == ' ' || *t->p == '\t'))
+		t->p++;
+}
+
+static size_t length(const struct proc_text *t)
+{
+	return (size_t)(t->end - t->p);
+}
+
+/* The next word, up to a blank. False at the end of the line. */
+static bool next_word(struct proc_text *t, struct proc_text *ret)
+{
+	skip_blanks(t);
+	ret->p = t->p;
+	while (t->p < t->end && *t->p != ' ' && *t->p != '\t')
+		t->p++;
+	ret->end = t->p;
+	return ret->end > ret->p;
+}
+
+static bool next_number(struct proc_text *t, uint64_t *ret)
+{
+	struct proc_text w;
+	uint64_t v = 0;
+
+	if (!next_word(t, &w))
+		return false;
+	for (; w.p < w.end; w.p++) {
+		if (*w.p < '0' || *w.p > '9' || __builtin_mul_overflow(v, 10, &v) ||
+			__builtin_add_overflow(v, (uint64_t)(*w.p - '0'), &v))
+			return false;
+	}
+	*ret = v;
+	return true;
+}
+
+static bool at_end(struct proc_text *t)
+{
+	skip_blanks(t);
+	return t->p == t->end;
+}
+
+static bool is_word(const struct proc_text *w, const char *text)
+{
+	return strlen(text) == length(w) && !memcmp(w->p, text, length(w));
+}
+
+static bool begins(const struct proc_text *w, const char *text)
+{
+	return strlen(text) <= length(w) && !memcmp(w->p, text, strlen(text));
+}
+
+/* --- stat ------------------------------------------------------------------------------------ */
+
+/* Three seconds: idle and iowait are known to step back when a CPU's accounting is corrected. */
+#define CPU_STEP_BACK 300u
+
+static uint64_t tick_factor = 1;
+static struct proc_metric cpu_seconds = {"cpu_seconds", "seconds",
+	"Time that a CPU spent in each mode", METRIC_COUNTER, -2, CPU_STEP_BACK};
+static struct proc_metric cpu_guest_seconds = {"cpu_guest_seconds", "seconds",
+	"Time that a CPU ran virtual machines, which cpu_seconds holds as well", METRIC_COUNTER, -2,
+	CPU_STEP_BACK};
+
+void proc_set_ticks(long per_second)
+{
+	bool hundredths = per_second <= 0 || per_second == 100;
+
+	tick_factor = hundredths ? 1 : 1000000000u / (uint64_t)per_second;
+	cpu_seconds.scale = cpu_guest_seconds.scale = hundredths ? -2 : -9;
+	cpu_seconds.may_step_back = cpu_guest_seconds.may_step_back =
+		hundredths ? CPU_STEP_BACK : 3000000000u;
+}
+
+/* "cpu3 user nice system idle iowait irq softirq steal guest guest_nice"; older ones end sooner. */
+static int walk_cpu(const struct proc_text *name, struct proc_text *line, struct proc_sink *k)
+{
+	static const char *const modes[] = {
+		"user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal"};
+	struct proc_label labels[3] = {{"cpu", name->p + 3, length(name) - 3}, {"mode"}};
+	uint64_t v;
+
+	for (size_t i = 0; i < 10 && !at_end(line); i++) {
+		if (!next_number(line, &v))
+			return -EBADMSG;
+		labels[1].value = i < 8 ? modes[i] : modes[i - 8];
+		labels[1].len = strlen(labels[1].value);
+		proc_put(k, i < 8 ? &cpu_seconds : &cpu_guest_seconds, labels, v * tick_factor);
+	}
+	return 0;
+}
+
+static int walk_softirqs(struct proc_text *line, struct proc_sink *k)
+{
+	static const struct proc_metric metric = {
+		"softirqs", "", "Soft interrupts served, by type", METRIC_COUNTER};
+	static const char *const types[] = {"hi", "timer", "net_tx", "net_rx", "block", "irq_poll",
+		"tasklet", "sched", "hrtimer", "rcu"};
+	uint64_t v;
+
+	if (!next_number(line, &v)) /* the sum */
+		return -EBADMSG;
+	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]) && !at_end(line); i++) {
+		const struct proc_label labels[2] = {{"type", types[i], strlen(types[i])}};
+
+		if (!next_number(line, &v))
+			return -EBADMSG;
+		proc_put(k, &metric, labels, v);
+	}
+	return 0;
+}
+
+static int walk_stat(struct proc_text t, struct proc_sink *k)
+{
+	static const struct {
+		const char *word;
+		struct proc_metric metric;
+	} single[] = {
+		{"intr", {"interrupts", "", "Interrupts served", METRIC_COUNTER}},
+		{"ctxt", {"context_switches", "", "Context switches on all CPUs", METRIC_COUNTER}},
+		{"btime", {"boot_time_seconds", "seconds", "When the machine started, as Unix time",
+				  METRIC_GAUGE}},
+		{"processes", {"forks", "", "Processes and threads created", METRIC_COUNTER}},
+		{"procs_running", {"processes_running", "", "Threads that run or wait for a CPU",
+					  METRIC_GAUGE}},
+		{"procs_blocked", {"processes_blocked", "", "Threads blocked until I/O completes",
+					  METRIC_GAUGE}},
+	};
+	struct proc_text line, word;
+	uint64_t v;
+	int err = 0;
+
+	while (!err && next_line(&t, &line)) {
+		if (!next_word(&line, &word))
+			return -EBADMSG;
+		if (begins(&word, "cpu") && length(&word) > 3)
+			err = walk_cpu(&word, &line, k);
+		else if (is_word(&word, "softirq"))
+			err = walk_softirqs(&line, k);
+		for (size_t i = 0; i < sizeof(single) / sizeof(single[0]); i++) {
+			if (!is_word(&word, single[i].word))
+				continue;
+			if (!next_number(&line, &v))
+				return -EBADMSG;
+			proc_put(k, &single[i].metric, NULL, v);
+		}
+	}
+	return err || !k->n ? -EBADMSG : 0;
+}
+
+/* --- meminfo --------------------------------------------------------------------------------- */
+
+/*
+ * MemTotal -> memory_total, Active(anon) -> memory_active_anon, SwapFree -> memory_swap_free. out has
+ * room for `size`; false if the name does not fit or is none.
+ */
+static bool memory_name(struct proc_text key, char *out, size_t size)
+{
+	size_t n = (size_t)snprintf(out, size, "memory_");
+	char before = '_';
+
+	if (begins(&key, "Mem") && length(&key) > 3)
+		key.p += 3;
+	for (; key.p < key.end && n + 2 < size; key.p++) {
+		char c = *key.p;
+
+		if (isupper((unsigned char)c) && islower((unsigned char)before))
+			out[n++] = '_';
+		before = c;
+		if (isalnum((unsigned char)c))
+			out[n++] = (char)tolower((unsigned char)c);
+		else if (out[n - 1] != '_')
+			out[n++] = '_';
+	}
+	while (out[n - 1] == '_')
+		n--;
+	out[n] = '\0';
+	return key.p == key.end && n > strlen("memory_");
+}
+
+static int put_huge_pages(struct proc_text key, uint64_t v, struct proc_sink *k)
+{
+	static const struct proc_metric metric = {
+		"memory_huge_pages", "", "Huge pages of the default size, by state", METRIC_GAUGE};
+	const size_t prefix = strlen("HugePages_");
+	char state[32];
+	struct proc_label labels[2] = {{"state", state}};
+
+	if (!begins(&key, "HugePages_") || length(&key) - prefix >= sizeof(state))
+		return 0;
+	for (const char *p = key.p + prefix; p < key.end; p++)
+		state[labels[0].len++] = (char)tolower((unsigned char)*p);
+	proc_put(k, &metric, labels, v);
+	return 0;
+}
+
+/* "MemTotal:       16336988 kB"; those without kB count huge pages. */
+static int walk_memory_line(struct proc_text line, struct proc_sink *k)
+{
+	struct proc_text key, unit;
+	char name[80], help[160];
+	struct proc_metric m = {name, "bytes", help, METRIC_GAUGE};
+	uint64_t v;
+	size_t n;
+
+	if (!next_word(&line, &key) || length(&key) < 2 || key.end[-1] != ':' ||
+		!next_number(&line, &v))
+		return -EBADMSG;
+	key.end--;
+	if (at_end(&line))
+		return put_huge_pages(key, v, k);
+	if (!next_word(&line, &unit) || !is_word(&unit, "kB") || !at_end(&line) ||
+		__builtin_mul_overflow(v, 1024, &v) || !memory_name(key, name, sizeof(name) - 8))
+		return -EBADMSG;
+	n = strlen(name);
+	snprintf(name + n, sizeof(name) - n, "_bytes");
+	if (k->build)
+		snprintf(help, sizeof(help), "%.*s of /proc/meminfo", (int)length(&key), key.p);
+	proc_put(k, &m, NULL, v);
+	return 0;
+}
+
+static int walk_meminfo(struct proc_text t, struct proc_sink *k)
+{
+	struct proc_text line;
+
+	while (next_line(&t, &line))
+		if (walk_memory_line(line, k))
+			return -EBADMSG;
+	return k->n ? 0 : -EBADMSG;
+}
+
+/* --- vmstat ---------------------------------------------------------------------------------- */
+
+/* Event counts; whatever else is in the file is an amount. */
+static bool is_event(const struct proc_text *key)
+{
+	static const char *const prefixes[] = {"pg", "psw", "allocstall_", "thp_", "compact_",
+		"numa_", "unevictable_pgs_", "workingset_refault", "workingset_activate",
+		"workingset_restore", "workingset_nodereclaim", "slabs_scanned", "kswapd_",
+		"pageoutrun", "drop_", "oom_kill", "balloon_", "htlb_", "swap_ra", "swpin_",
+		"swpout_", "ksm_", "cow_ksm", "zswp", "zone_reclaim_", "direct_map_", "vma_lock_",
+		"nr_vmscan_", "nr_dirtied", "nr_written", "nr_throttled_written", "nr_foll_pin_",
+		"nr_tlb_"};
+
+	for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++)
+		if (begins(key, prefixes[i]))
+			return true;
+	return false;
+}
+
+static int walk_vmstat(struct proc_text t, struct proc_sink *k)
+{
+	struct proc_text line, key;
+	char name[80] = "vmstat_", help[120];
+	struct proc_metric m = {name, "", help};
+	uint64_t v;
+
+	while (next_line(&t, &line)) {
+		if (!next_word(&line, &key) || length(&key) >= 64 || !next_number(&line, &v) ||
+			!at_end(&line))
+			return -EBADMSG;
+		memcpy(name + 7, key.p, length(&key));
+		name[7 + length(&key)] = '\0';
+		if (k->build) {
+			m.type = is_event(&key) ? METRIC_COUNTER : METRIC_GAUGE;
+			snprintf(help, sizeof(help), "%s of /proc/vmstat", name + 7);
+		}
+		proc_put(k, &m, NULL, v);
+	}
+	return k->n ? 0 : -EBADMSG;
+}
+
+/* --- loadavg --------------------------------------------------------------------------------- */
+
+/* "0.86" -> 86 */
+static bool next_hundredths(struct proc_text *t, uint64_t *ret)
+{
+	struct proc_text w, whole, part;
+	uint64_t a, b;
+
+	if (!next_word(t, &w) || length(&w) < 4 || w.end[-3] != '.')
+		return false;
+	whole = (struct proc_text){w.p, w.end - 3};
+	part = (struct proc_text){w.end - 2, w.end};
+	if (!next_number(&whole, &a) || !next_number(&part, &b) || a > UINT32_MAX)
+		return false;
+	*ret = a * 100 + b;
+	return true;
+}
+
+/* "0.86 0.64 0.35 2/91 2134": load over 1, 5, 15 minutes; running / all threads; newest pid */
+static int walk_loadavg(struct proc_text t, struct proc_sink *k)
+{
+	static const struct proc_metric loads[] = {
+		{"load1", "", "Threads that run, wait or are blocked, mean of 1 minute",
+			METRIC_GAUGE, -2},
+		{"load5", "", "Threads that run, wait or are blocked, mean of 5 minutes",
+			METRIC_GAUGE, -2},
+		{"load15", "", "Threads that run, wait or are blocked, mean of 15 minutes",
+			METRIC_GAUGE, -2},
+	};
+	static const struct proc_metric threads = {
+		"threads", "", "Threads that exist", METRIC_GAUGE};
+	struct proc_text line, word, all;
+	const char *slash;
+	uint64_t v;
+
+	if (!next_line(&t, &line))
+		return -EBADMSG;
+	for (size_t i = 0; i < 3; i++) {
+		if (!next_hundredths(&line, &v))
+			return -EBADMSG;
+		proc_put(k, &loads[i], NULL, v);
+	}
+	if (!next_word(&line, &word))
+		return -EBADMSG;
+	slash = memchr(word.p, '/', length(&word));
+	all = (struct proc_text){slash ? slash + 1 : word.end, word.end};
+	if (!next_number(&all, &v))
+		return -EBADMSG;
+	proc_put(k, &threads, NULL, v);
+	return 0;
+}
+
+/* --- tables: one line per device, one metric per column ---------------------------------------- */
+
+struct column {
+	struct proc_metric metric;
+	uint32_t factor;
+};
+
+static int put_columns(struct proc_sink *k, const struct proc_text *device,
+	const struct column *columns, const uint64_t *values, size_t n)
+{
+	const struct proc_label labels[2] = {{"device", device->p, length(device)}};
+
+	for (size_t i = 0; i < n; i++) {
+		uint64_t v;
+
+		if (__builtin_mul_overflow(values[i], columns[i].factor, &v))
+			return -EBADMSG;
+		proc_put(k, &columns[i].metric, labels, v);
+	}
+	return 0;
+}
+
+/* Fields of Documentation/admin-guide/iostats.rst, in their order. A sector is 512 bytes here. */
+static const struct column disk_columns[] = {
+	{{"disk_reads", "", "Reads completed", METRIC_COUNTER}, 1},
+	{{"disk_reads_merged", "", "Reads merged before they were queued", METRIC_COUNTER}, 1},
+	{{"disk_read_bytes", "bytes", "Bytes read", METRIC_COUNTER}, 512},
+	{{"disk_read_time_seconds", "seconds", "Time of all reads together", METRIC_COUNTER, -3},
+		1},
+	{{"disk_writes", "", "Writes completed", METRIC_COUNTER}, 1},
+	{{"disk_writes_merged", "", "Writes merged before they were queued", METRIC_COUNTER}, 1},
+	{{"disk_written_bytes", "bytes", "Bytes written", METRIC_COUNTER}, 512},
+	{{"disk_write_time_seconds", "seconds", "Time of all writes together", METRIC_COUNTER, -3},
+		1},
+	{{"disk_io_now", "", "Requests in flight", METRIC_GAUGE}, 1},
+	{{"disk_io_time_seconds", "seconds", "Time with a request in flight", METRIC_COUNTER, -3},
+		1},
+	{{"disk_io_time_weighted_seconds", "seconds", "Time in flight of all requests together",
+		 METRIC_COUNTER, -3},
+		1},
+	{{"disk_discards", "", "Discards completed", METRIC_COUNTER}, 1},
+	{{"disk_discards_merged", "", "Discards merged before they were queued", METRIC_COUNTER},
+		1},
+	{{"disk_discarded_bytes", "bytes", "Bytes discarded", METRIC_COUNTER}, 512},
+	{{"disk_discard_time_seconds", "seconds", "Time of all discards together", METRIC_COUNTER,
+		 -3},
+		1},
+	{{"disk_flushes", "", "Flush requests completed", METRIC_COUNTER}, 1},
+	{{"disk_flush_time_seconds", "seconds", "Time of all flush requests together",
+		 METRIC_COUNTER, -3},
+		1},
+};
+#define DISK_COLUMNS     (sizeof(disk_columns) / sizeof(disk_columns[0]))
+#define DISK_COLUMNS_MIN 11u /* before kernel 4.18 */
+
+/* "254 0 vda reads merged ..."; devices that were never used (loop3, ram0) are no series. */
+static int walk_diskstats(struct proc_text t, struct proc_sink *k)
+{
+	uint64_t values[DISK_COLUMNS], number;
+	struct proc_text line, device;
+
+	while (next_line(&t, &line)) {
+		size_t n = 0;
+
+		if (!next_number(&line, &number) || !next_number(&line, &number) ||
+			!next_word(&line, &device))
+			return -EBADMSG;
+		while (n < DISK_COLUMNS && !at_end(&line))
+			if (!next_number(&line, &values[n++]))
+				return -EBADMSG;
+		if (n < DISK_COLUMNS_MIN)
+			return -EBADMSG;
+		if ((values[0] || values[4]) && put_columns(k, &device, disk_columns, values, n))
+			return -EBADMSG;
+	}
+	return 0;
+}
+
+static const struct column network_columns[] = {
+	{{"network_receive_bytes", "bytes", "Bytes received", METRIC_COUNTER}, 1},
+	{{"network_receive_packets", "", "Packets received", METRIC_COUNTER}, 1},
+	{{"network_receive_errors", "", "Packets received damaged", METRIC_COUNTER}, 1},
+	{{"network_receive_drops", "", "Packets received and dropped", METRIC_COUNTER}, 1},
+	{{"network_receive_fifo", "", "Receive buffer overruns", METRIC_COUNTER}, 1},
+	{{"network_receive_frame", "", "Framing errors", METRIC_COUNTER}, 1},
+	{{"network_receive_compressed", "", "Compressed packets received", METRIC_COUNTER}, 1},
+	{{"network_receive_multicast", "", "Multicast packets received", METRIC_COUNTER}, 1},
+	{{"network_transmit_bytes", "bytes", "Bytes sent", METRIC_COUNTER}, 1},
+	{{"network_transmit_packets", "", "Packets sent", METRIC_COUNTER}, 1},
+	{{"network_transmit_errors", "", "Packets that could not be sent", METRIC_COUNTER}, 1},
+	{{"network_transmit_drops", "", "Packets dropped before they were sent", METRIC_COUNTER},
+		1},
+	{{"network_transmit_fifo", "", "Transmit buffer overruns", METRIC_COUNTER}, 1},
+	{{"network_transmit_collisions", "", "Collisions", METRIC_COUNTER}, 1},
+	{{"network_transmit_carrier", "", "Losses of the carrier", METRIC_COUNTER}, 1},
+	{{"network_transmit_compressed", "", "Compressed packets sent", METRIC_COUNTER}, 1},
+};
+#define NETWORK_COLUMNS (sizeof(network_columns) / sizeof(network_columns[0]))
+
+/* Two lines of headings with bars, then "  eth0: bytes packets ..." */
+static int walk_net_dev(struct proc_text t, struct proc_sink *k)
+{
+	uint64_t values[NETWORK_COLUMNS];
+	struct proc_text line, device;
+
+	for (size_t i = 0; i < 2; i++)
+		if (!next_line(&t, &line) || !memchr(line.p, '|', length(&line)))
+			return -EBADMSG;
+	while (next_line(&t, &line)) {
+		const char *colon = memrchr(line.p, ':', length(&line));
+
+		if (!colon)
+			return -EBADMSG;
+		device = (struct proc_text){line.p, colon};
+		line.p = colon + 1;
+		skip_blanks(&device);
+		for (size_t i = 0; i < NETWORK_COLUMNS; i++)
+			if (!next_number(&line, &values[i]))
+				return -EBADMSG;
+		if (!length(&device) ||
+			put_columns(k, &device, network_columns, values, NETWORK_COLUMNS))
+			return -EBADMSG;
+	}
+	return 0;
+}
+
+const struct proc_source proc_sources[] = {
+	{"stat", "proc.stat", walk_stat},
+	{"meminfo", "proc.meminfo", walk_meminfo},
+	{"vmstat", "proc.vmstat", walk_vmstat},
+	{"loadavg", "proc.loadavg", walk_loadavg},
+	{"diskstats", "proc.diskstats", walk_diskstats},
+	{"net/dev", "proc.net.dev", walk_net_dev},
+	{0},
+};
