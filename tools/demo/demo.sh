@@ -52,8 +52,8 @@ until_share()
 {
 	local end=$((LOAD_BEGIN + DURATION * 10000000 * $1)) now
 	now=$(date +%s%N)
-	end=$((end + DURATION * 0))
-	[ "$now" -ge "$end" ] || sleep "$(((end - now) / 1000000000)).$(printf %09d $(((end - now) % 1000000000)))"
+	[ "$now" -ge "$end" ] || sleep "$(printf '%d.%09d' $(((end - now) / 1000000000)) \
+		$(((end - now) % 1000000000)))"
 }
 
 # oracle NODE FIELD: a sum over all threads of all processes there were (tools/demo/demo-server.c).
@@ -62,7 +62,7 @@ oracle()
 	local file
 	for file in "$T/oracle/$1"/*; do
 		od -A n -v -t u8 -w48 "$file"
-	done | awk -v field="$2" '{ n += $field } END { printf "%d\n", n }'
+	done | awk -v field="$2" '{ n += $field } END { printf "%.0f\n", n }'
 }
 
 # check_exact NODE METRIC FIELD: returned <= history <= started; without kills all three are equal.
@@ -96,7 +96,7 @@ tally()
 mean_rate()
 {
 	tally get --sum --rate --step "$((DURATION + 600))s" --from -600s --csv "$1" 2>/dev/null |
-		tail -n 1 | awk -F, '{ printf "%.1f", $NF }'
+		tail -n 1 | awk -F, '{ printf "%.1f", $(NF - 2) }'
 }
 
 show_series()
@@ -104,13 +104,12 @@ show_series()
 	local selector=$1 rate=
 	[ -n "$(value_of "$selector")" ] || return 0
 	[ "$2" = rate ] && rate="$(mean_rate "$selector") /s"
-	printf '  %-44s %18s %16s   %s\n' "$selector" "$(value_of "$selector")" "$rate" "$BYTES_PER_SAMPLE"
+	printf '  %-48s %18s %14s\n' "$selector" "$(value_of "$selector")" "$rate"
 }
 
 show_table()
 {
-	BYTES_PER_SAMPLE=$(bytes_per_sample)
-	printf '\n  %-44s %18s %16s   %s\n' "series" "last value" "mean rate" "bytes per sample on disk"
+	printf '\n  %-48s %18s %14s\n' "series" "last value" "mean rate"
 	show_series 'demo_requests{node="alpha"}' rate
 	show_series 'demo_sent_bytes{node="alpha"}' rate
 	show_series 'demo_errors{node="alpha"}' rate
@@ -120,6 +119,9 @@ show_table()
 	show_series 'sched_oncpu_seconds{node="alpha"}' rate
 	show_series 'sched_runq_latency_seconds_sum{node="alpha"}' rate
 	show_series 'memory_MemAvailable_bytes{node="alpha"}' value
+	tally size | awk 'NF == 2 { size[$1] = $2 } { last = $NF } END {
+		printf "\n  %s bytes per sample on disk: %d samples of %d series in %d bytes\n",
+			last, size["samples"], size["series"], size["bytes"] }'
 }
 
 show_munin()
@@ -128,11 +130,6 @@ show_munin()
 	printf '\n  munin asks tally_demo_requests for its config, and for its values:\n\n'
 	env_history=$HISTORY history=$HISTORY "$T/tally_demo_requests" config | sed 's/^/    /'
 	env_history=$HISTORY history=$HISTORY "$T/tally_demo_requests" | sed 's/^/    /'
-}
-
-bytes_per_sample()
-{
-	tally size
 }
 
 run_line()
@@ -180,6 +177,6 @@ for node in alpha beta; do
 done
 show_table
 show_munin
-tally plot --rate --from "-$(($(date +%s) - PLOT_BEGIN + 2))s" --png "$T/graph.png" \
+tally plot --rate --from "-$(($(date +%s) - LINE_BEGIN + 2))s" --png "$T/graph.png" \
 	--title "Requests per second" 'demo_requests' || fail "no graph"
 [ "$INEXACT" = 0 ] || fail "history and the servers' own account disagree"

@@ -7,14 +7,14 @@
 
 # shellcheck shell=bash
 HISTORY=$T/gatherer/history
-PLOT_BEGIN=$(date +%s)
+LINE_BEGIN=$(date +%s)
 AS_USER=()
 LINE_USER=$(id -un)
 
 # say TEXT...: a line with the seconds since the beginning.
 say()
 {
-	printf '%3d s  %s\n' $(($(date +%s) - PLOT_BEGIN)) "$*"
+	printf '%3d s  %s\n' $(($(date +%s) - LINE_BEGIN)) "$*"
 }
 
 as_user_can_enter()
@@ -91,16 +91,12 @@ provider_start()
 		--interval "${INTERVAL:-1s}" --user "$LINE_USER" "$@"
 }
 
-# value_of SELECTOR: the newest value in history, summed over what the selector means.
+# value_of SELECTOR: the newest value in history, summed over what the selector means. Of the columns
+# time,node,series,value,unit,flags only the first three may hold commas.
 value_of()
 {
 	"$B/bin/tally" get --dir "$HISTORY" --latest --sum --csv "$1" 2>/dev/null | tail -n +2 |
-		awk -F, '{ print $NF }' | tr -d '\r"'
-}
-
-has_value()
-{
-	[ -n "$(value_of "$1")" ]
+		awk -F, '{ print $(NF - 2) }'
 }
 
 # The parts in the order of the data's way, so that each hands over what it has.
