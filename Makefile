@@ -59,7 +59,8 @@ $(B)/gen/user/lib/wire.pb-c.c: user/lib/wire.proto
 	protoc-c --c_out=$(B)/gen $<
 $(B)/gen/user/lib/wire.pb-c.h: $(B)/gen/user/lib/wire.pb-c.c ;
 
-# freestanding: clang's own stdint.h, which does not look for the machine's libc. BPF_PROG() names all arguments.
+# Freestanding: clang's own stdint.h, which does not look for the machine's libc.
+# Unused parameters: BPF_PROG() names all that a tracepoint has.
 BPF_CFLAGS := -target bpf -mcpu=v3 -ffreestanding -O2 -g -Wall -Wextra -Wno-unused-parameter -I.
 SKELETONS := $(patsubst bpf/%.bpf.c,$(B)/gen/bpf/%.skel.h,$(BPF_SRC))
 $(B)/obj/bpf/%.bpf.o: bpf/%.bpf.c $(wildcard bpf/*.h) include/tally/histogram.h

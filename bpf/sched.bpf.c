@@ -41,7 +41,7 @@ static __always_inline void count_wait(struct sched_cpu *c, __u64 wait)
 {
 	__u64 bucket = tally_histogram_index(wait, SCHED_WAIT_LO, SCHED_WAIT_HI);
 
-	/* Linux 6.1 needs to see the bound; clang would drop the check, as it can prove it. */
+	/* The verifier must see the bound, and clang may drop a check that it can prove. */
 	barrier_var(bucket);
 	if (bucket >= SCHED_WAIT_BUCKETS)
 		return;
