@@ -48,6 +48,7 @@ struct tally_desc_ {
 	const char *name, *help, *unit;
 	uint64_t *shared; /* its cell in row 0; NULL before the object has its rows */
 	uint64_t early; /* counts here, atomically, while there are no rows to be had */
+	uint64_t past; /* its value when the object attached, from runs before this one */
 	uint32_t cell; /* byte offset of its cell in a row */
 	uint8_t type; /* enum tally_type */
 	int8_t scale;
@@ -84,7 +85,6 @@ struct tally_process_ {
 	char pad[TALLY_PAGE_ - 24];
 };
 
-#define TALLY_HIDDEN_ __attribute__((visibility("hidden")))
 /* One copy for each linked object, however many files include this. */
 #define TALLY_ONE_ __attribute__((weak, visibility("hidden")))
 #ifdef TALLY_TLS_MODEL
@@ -117,22 +117,22 @@ struct tally_process_ tally_process_;
 #define TALLY_GAUGE_UNIT(id, name, unit, help) \
 	TALLY_DEFINE_(tally_gauge, TALLY_TYPE_GAUGE, id, name, unit, help)
 /* To use in this file what another file of the same program or shared object defines. */
-#define TALLY_EXTERN(id)       extern struct tally_counter tally_id_##id TALLY_HIDDEN_
-#define TALLY_GAUGE_EXTERN(id) extern struct tally_gauge tally_id_##id TALLY_HIDDEN_
+#define TALLY_EXTERN(id)       extern struct tally_counter tally_id_##id TALLY_PLACE_
+#define TALLY_GAUGE_EXTERN(id) extern struct tally_gauge tally_id_##id TALLY_PLACE_
 
 /* aligned(8) because a compiler may align large objects more, and the section must have no gaps. */
-#define TALLY_DEFINE_(kind, type, id, name, unit, help)                                         \
-	extern struct kind tally_id_##id                                                        \
-		__attribute__((weak, visibility("hidden"), section("tally_desc"), aligned(8))); \
-	struct kind tally_id_##id __attribute__((used)) = {                                     \
-		{"" name, "" help, "" unit, 0, 0, 0, (uint8_t)(type), 0, 0}}
+#define TALLY_PLACE_ __attribute__((visibility("hidden"), section("tally_desc"), aligned(8)))
+#define TALLY_DEFINE_(kind, type, id, name, unit, help)                      \
+	extern struct kind tally_id_##id TALLY_PLACE_ __attribute__((weak)); \
+	struct kind tally_id_##id __attribute__((used)) = {                  \
+		{"" name, "" help, "" unit, 0, 0, 0, 0, (uint8_t)(type), 0, 0}}
 
 /* --- counting ------------------------------------------------------------------------------- */
 
 #define TALLY_INC(id) tally_add_(&tally_id_##id, 1)
 /* n is taken as unsigned 64 bit; the counter wraps at 2^64. */
 #define TALLY_ADD(id, n) tally_add_(&tally_id_##id, (uint64_t)(n))
-/* The counter's value, uint64_t: this process, those forked from it, and its adopted past. */
+/* What this process and those forked from it have counted, uint64_t; for tests and logs. */
 #define TALLY_VALUE(id) tally_value_(&tally_id_##id.d)
 
 /* Set is a plain store that others see at once; of two threads that set, the last one wins. */
