@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck disable=SC2086,SC2089,SC2090 # options are lists of words
 # The header in C and C++, by both compilers and all linkers, in programs of several files, with shared
 # objects, linked and loaded: no warnings, right values, and the segments hold them after the end.
 . tests/lib/e2e.sh
