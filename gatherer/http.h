@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * HTTP, in processes of its own: no request can slow down or break what takes in data. They open
+ * history for reading only and hold no key.
+ *
+ *   gatherer --fork--> keeper --fork--> server     the keeper starts a server again that died;
+ *                                                  both end when the gatherer ends
+ */
+#ifndef TALLY_GATHERER_HTTP_H
+#define TALLY_GATHERER_HTTP_H
+
+#include <sys/types.h>
+
+#include "gatherer/config.h"
+
+/*
+ * Starts the keeper. To be called before threads are made, keys are loaded and history is opened; fd is a listening
+ * socket, which the caller may close after. Returns the keeper's pid or a negative code.
+ */
+pid_t http_start(const struct gatherer_config *cfg, int fd, struct errmsg *e);
+/* Ends the keeper and its server, and waits for it. */
+void http_stop(pid_t keeper);
+/* The server itself: serves until the process is ended. Returns only on failure. */
+int http_serve(const char *history_dir, int fd, struct errmsg *e);
+
+#endif
