@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tools/labels.h"
+#include "tools/labelwalk.h"
 #include "tools/text.h"
 #include "tools/timearg.h"
 

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tools/labels.h"
+#include "tools/labelwalk.h"
 #include "user/lib/identity.h"
 #include "user/lib/util.h"
 

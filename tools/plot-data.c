@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tools/labels.h"
+#include "tools/labelwalk.h"
 #include "tools/text.h"
 
 #define SAMPLE_NAME_MAX (SCHEMA_NAME_MAX + 16)

@@ -7,7 +7,8 @@
 #include <time.h>
 
 /* Below this share of the values' size a difference is rounding noise, not a range. */
-#define LEAST_RANGE 1e-9
+#define LEAST_RANGE  1e-9
+#define DECIMALS_MAX 10
 
 double plot_nice_step(double range, size_t most, bool binary)
 {
@@ -73,24 +74,31 @@ void plot_format_value(double v, struct plot_unit unit, char *out)
 		prefix, unit, out);
 }
 
-static void label_values(struct plot_axis *axis, double step, struct plot_unit unit)
+/* Decimals without which two neighbours would read the same. */
+static int decimals_of_step(double step)
 {
-	double factor, biggest = fmax(fabs(axis->min), fabs(axis->max)), scaled;
-	const char *prefix = choose_prefix(biggest, unit.binary, &factor);
 	int decimals = 0;
 
-	scaled = step * factor;
-	while (decimals < 9 && fabs(scaled - round(scaled)) > 1e-6 * scaled) {
-		scaled *= 10;
-		decimals++;
-	}
+	for (; decimals < DECIMALS_MAX && fabs(step - round(step)) > 1e-6 * step; decimals++)
+		step *= 10;
+	return decimals;
+}
+
+static void label_values(struct plot_axis *axis, double step, struct plot_unit unit)
+{
+	double factor, biggest = fmax(fabs(axis->min), fabs(axis->max));
+	const char *prefix = choose_prefix(biggest, unit.binary, &factor);
+	int decimals = decimals_of_step(step * factor);
+	bool no_prefix = biggest >= 1e21 || decimals == DECIMALS_MAX;
+
 	for (size_t i = 0; i < axis->n; i++) {
 		struct plot_tick *tick = &axis->ticks[i];
-		bool zero = fabs(tick->at) < step / 2;
-		if (biggest >= 1e21)
-			snprintf(tick->label, sizeof(tick->label), "%.3g", tick->at);
-		else if (zero)
+
+		if (fabs(tick->at) < step / 2)
 			strcpy(tick->label, "0");
+		else if (no_prefix)
+			snprintf(tick->label, sizeof(tick->label), "%.*g",
+				2 + (int)ceil(log10(biggest / step)), tick->at);
 		else
 			format_scaled(tick->at * factor, decimals, prefix, unit, tick->label);
 	}

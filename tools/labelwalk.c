@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Label text, one label at a time. */
-#include "tools/labels.h"
+#include "tools/labelwalk.h"
 
 #include <math.h>
 #include <stdlib.h>

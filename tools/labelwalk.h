@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Walking over canonical label text (user/lib/schema.h): name="value",... */
-#ifndef TALLY_TOOLS_LABELS_H
-#define TALLY_TOOLS_LABELS_H
+#ifndef TALLY_TOOLS_LABELWALK_H
+#define TALLY_TOOLS_LABELWALK_H
 
 #include <stdbool.h>
 
