@@ -58,7 +58,7 @@ struct gatherer {
 	size_t nnodes;
 	struct peer_list peers; /* every open connection, oldest first */
 	size_t npeers, nwelcomed;
-	struct diag_limit log_limits[LOG_LIMITS]; /* by address and reason of a refusal */
+	struct diag_limit log_limits[LOG_LIMITS]; /* by address and text of a refusal */
 	bool commit_failing; /* polls rest until history can be written again */
 	struct gatherer_stats stats;
 };

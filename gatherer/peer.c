@@ -77,6 +77,13 @@ static enum refusal refused_code(enum refused_for why)
 	}
 }
 
+static uint32_t text_hash(uint32_t hash, const char *text)
+{
+	while (*text)
+		hash = hash * 31 + (unsigned char)*text++;
+	return hash;
+}
+
 static void peer_set_timer(struct peer *p, int seconds)
 {
 	struct timeval tv = {.tv_sec = seconds};
@@ -133,16 +140,20 @@ static void peer_linger(struct peer *p)
 	peer_set_timer(p, PEER_LINGER_SECONDS);
 }
 
+/* The same about the same address is said once a minute. */
 static void peer_log_refusal(struct peer *p, enum refused_for why, const char *text)
 {
-	uint32_t slot = (p->address_hash * 31 + (uint32_t)why) % LOG_LIMITS;
-	const char *name = p->node ? p->node->name : "";
+	uint32_t slot = text_hash(p->address_hash, text) % LOG_LIMITS;
 
 	p->g->stats.refused[why]++;
-	if (diag_allowed(&p->g->log_limits[slot], clock_monotonic_ns(), PEER_LOG_EVERY))
-		diag_warning("refused %s%s%sat %s (%s): %s",
-			name[0] ? "provider \"" : "connection ", name, name[0] ? "\" " : "",
-			p->address, refused_for_name(why), text);
+	if (!diag_allowed(&p->g->log_limits[slot], clock_monotonic_ns(), PEER_LOG_EVERY))
+		return;
+	if (p->node)
+		diag_warning("refused provider \"%s\" at %s (%s): %s", p->node->name, p->address,
+			refused_for_name(why), text);
+	else
+		diag_warning("refused a connection from %s (%s): %s", p->address,
+			refused_for_name(why), text);
 }
 
 static void peer_refuse_va(
@@ -405,8 +416,7 @@ static void peer_set_address(struct peer *p, const struct sockaddr *addr)
 		inet_ntop(AF_INET, &in->sin_addr, host, sizeof(host));
 		snprintf(p->address, sizeof(p->address), "%s:%u", host, ntohs(in->sin_port));
 	}
-	for (const char *c = host; *c; c++)
-		p->address_hash = p->address_hash * 31 + (unsigned char)*c;
+	p->address_hash = text_hash(0, host);
 }
 
 /* A flood of connections that say nothing pushes out its own oldest, never a welcomed provider. */

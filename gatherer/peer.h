@@ -22,7 +22,7 @@ void peer_accept(struct gatherer *g, evutil_socket_t fd, const struct sockaddr *
 /* Queues a message. Without memory the connection is closed: -ENOMEM. */
 int peer_send(struct peer *p, enum frame_type type, const ProtobufCMessage *m);
 /*
- * Counts, logs (rate-limited by address and reason), tells the peer why, and closes once it was told.
+ * Counts, logs (the same about the same address once a minute), tells the peer why, and closes once it was told.
  * Nothing that it sends from now on is looked at.
  */
 void peer_refuse(struct peer *p, enum refused_for why, uint32_t retry_after_ms, const char *fmt,
