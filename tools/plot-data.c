@@ -116,8 +116,9 @@ static char *make_title(const struct pick *picks, size_t n)
 	if (same_names(picks, n))
 		fprintf(out, "%s  ", name);
 	put_labels(out, &picks[0], picks, n, true, ", ");
+	fflush(out);
 	if (same_nodes(picks, n)) {
-		fputs("  on ", out);
+		fputs(size && text[size - 1] != ' ' ? "  on " : "on ", out);
 		text_put_clean(out, picks[0].node->name);
 	}
 	if (fclose(out)) {

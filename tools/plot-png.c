@@ -190,11 +190,11 @@ static void trace(const struct picture *p, const struct plot_series *s, size_t f
 		cairo_line_to(p->cr, place_x(p, s->points[i].time), place_y(p, s->points[i].value));
 }
 
-/* Between the line and zero, or the edge nearest to zero. */
+/* Between the line and zero. */
 static void fill_run(const struct picture *p, size_t series, size_t from, size_t to)
 {
 	const struct plot_series *s = &p->plot->series[series];
-	double base = place_y(p, fmin(fmax(0, p->plot->y.min), p->plot->y.max));
+	double base = place_y(p, 0);
 
 	cairo_move_to(p->cr, place_x(p, s->points[from].time), base);
 	trace(p, s, from, to);
@@ -207,11 +207,13 @@ static void fill_run(const struct picture *p, size_t series, size_t from, size_t
 static void draw_series(const struct picture *p, size_t series)
 {
 	const struct plot_series *s = &p->plot->series[series];
+	/* An area that does not begin at zero would show a wrong proportion. */
+	bool fill = p->plot->n == 1 && p->plot->y.min <= 0 && p->plot->y.max >= 0;
 	size_t end;
 
 	for (size_t i = 0; i < s->n; i = end) {
 		end = end_of_run(s, i);
-		if (p->plot->n == 1)
+		if (fill)
 			fill_run(p, series, i, end);
 		set_colour(p->cr, series, 1);
 		cairo_set_line_width(p->cr, 1.6);

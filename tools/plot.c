@@ -26,19 +26,22 @@ double plot_nice_step(double range, size_t most, bool binary)
 	return 10 * power;
 }
 
-/* Which prefix makes 1 <= v < base; *ret_factor is what to multiply v with. */
-static const char *choose_prefix(double v, bool binary, double *ret_factor)
+/*
+ * Which prefix makes 1 <= v < base; *ret_factor is what to multiply v with. There are no small ones for
+ * bytes, nor for what has no unit: half of it is 0.5, not 500 m.
+ */
+static const char *choose_prefix(double v, struct plot_unit unit, double *ret_factor)
 {
 	static const char *const decimal[] = {"n", "µ", "m", "", "k", "M", "G", "T", "P", "E"};
 	static const char *const powers[] = {"", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"};
-	double base = binary ? 1024 : 1000;
+	double base = unit.binary ? 1024 : 1000;
 	/* The largest that rounding to three digits would show as 1000 takes the next prefix. */
 	int i = v > 0 ? (int)floor(log(v * 1.0005) / log(base) + 1e-12) : 0;
-	int low = binary ? 0 : -3, high = 6;
+	int low = unit.binary || !*unit.symbol ? 0 : -3, high = 6;
 
 	i = i < low ? low : i > high ? high : i;
 	*ret_factor = pow(base, -i);
-	return binary ? powers[i] : decimal[i + 3];
+	return unit.binary ? powers[i] : decimal[i + 3];
 }
 
 static void format_scaled(
@@ -53,25 +56,28 @@ static void format_scaled(
 		unit.symbol);
 }
 
+/* So that three significant digits are shown; whole small numbers are counts: 7, not 7.00. */
+static int decimals_of_value(double shown)
+{
+	if (shown == 0 || (shown == floor(shown) && shown < 1000) || shown >= 99.95)
+		return 0;
+	if (shown >= 1)
+		return shown >= 9.995 ? 1 : 2;
+	return 2 - (int)floor(log10(shown * 1.0005));
+}
+
 void plot_format_value(double v, struct plot_unit unit, char *out)
 {
-	double factor, shown;
-	const char *prefix;
+	double factor, size = fabs(v);
+	const char *prefix = choose_prefix(size, unit, &factor);
+	int decimals;
 
-	if (!isfinite(v) || fabs(v) >= 1e21) {
+	if (!isfinite(v) || size >= 1e21 || (size > 0 && size * factor < 1e-6)) {
 		snprintf(out, PLOT_VALUE_MAX, isfinite(v) ? "%.3g" : "-", v);
 		return;
 	}
-	prefix = choose_prefix(fabs(v), unit.binary, &factor);
-	shown = fabs(v) * factor;
-	if (shown == 0)
-		prefix = "";
-	/* Whole small numbers are counts: 7, not 7.00. */
-	format_scaled(v * factor,
-		(shown == floor(shown) && shown < 1000) || shown >= 99.95 ? 0
-		: shown >= 9.995                                          ? 1
-									  : 2,
-		prefix, unit, out);
+	decimals = decimals_of_value(size * factor);
+	format_scaled(v * factor, decimals, v == 0 ? "" : prefix, unit, out);
 }
 
 /* Decimals without which two neighbours would read the same. */
@@ -87,7 +93,7 @@ static int decimals_of_step(double step)
 static void label_values(struct plot_axis *axis, double step, struct plot_unit unit)
 {
 	double factor, biggest = fmax(fabs(axis->min), fabs(axis->max));
-	const char *prefix = choose_prefix(biggest, unit.binary, &factor);
+	const char *prefix = choose_prefix(biggest, unit, &factor);
 	int decimals = decimals_of_step(step * factor);
 	bool no_prefix = biggest >= 1e21 || decimals == DECIMALS_MAX;
 

@@ -10,6 +10,8 @@
 #include "user/lib/util.h"
 
 #define DEFAULT_RANGE (600 * (int64_t)NSEC_PER_SEC)
+/* How long a node's first poll may take: what appears later than that was not there before. */
+#define FIRST_POLL (500 * (int64_t)NSEC_PER_MSEC)
 
 static int resolve_time(const char *text, const char *option, int64_t *ret, struct errmsg *e)
 {
@@ -71,6 +73,8 @@ static int set_previous(struct history *h, const struct pick *pick, struct windo
 
 	if (found > 0)
 		window_set_previous(w, &before);
+	else
+		window_set_born_after(w, pick->node->first_ns + FIRST_POLL);
 	return found < 0 ? found : 0;
 }
 

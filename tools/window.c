@@ -24,9 +24,19 @@ void window_set_previous(struct window *w, const struct sample *s)
 	w->has_previous = true;
 }
 
-void window_set_born(struct window *w)
+void window_set_born_after(struct window *w, int64_t time_ns)
 {
-	w->previous_is_zero = true;
+	w->may_be_born = true;
+	w->born_after_ns = time_ns;
+}
+
+/* Is there anything to say about the first increase? */
+static bool has_increase(const struct window *w, const struct sample *s)
+{
+	if (w->has_previous)
+		return true;
+	return w->spec.mode == WINDOW_INCREASE && w->may_be_born &&
+	       s->realtime_ns > w->born_after_ns;
 }
 
 static bool went_down(const struct series *def, uint64_t before, uint64_t now)
@@ -125,7 +135,7 @@ int window_add(void *arg, const struct series *def, const struct sample *s)
 	if (subtract && w->has_previous && !(s->flags & SAMPLE_RESET) &&
 		s->monotonic_ns <= w->previous.monotonic_ns)
 		return 0;
-	if (!subtract || w->has_previous || w->previous_is_zero) {
+	if (!subtract || has_increase(w, s)) {
 		p = point_for(w, s->realtime_ns);
 		if (!p)
 			return -ENOMEM;

@@ -41,7 +41,8 @@ struct points {
 struct window {
 	struct window_spec spec;
 	struct points points;
-	bool has_previous, previous_is_zero;
+	bool has_previous, may_be_born;
+	int64_t born_after_ns;
 	struct sample previous;
 	struct number total; /* of all increases */
 };
@@ -50,8 +51,11 @@ void window_init(struct window *w, const struct window_spec *spec);
 void window_release(struct window *w);
 /* The sample before the range, to subtract from the first one in it. */
 void window_set_previous(struct window *w, const struct sample *s);
-/* There was none before because the counter was born in the range: its first value is an increase. */
-void window_set_born(struct window *w);
+/*
+ * There is none. A first sample after this time is of a counter that began between two polls: its value
+ * is an increase (over an unknown time, so no rate). Else it is only what is counted from.
+ */
+void window_set_born_after(struct window *w, int64_t time_ns);
 /* A sample_fn for history_read(); arg is the window. -ENOMEM. */
 int window_add(void *arg, const struct series *def, const struct sample *s);
 /* Ends the adding: rates are divided, points without a value dropped. */

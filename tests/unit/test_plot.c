@@ -90,7 +90,8 @@ Test(plot, values_have_three_digits)
 	} cases[] = {{0, &plain, "0"}, {7, &plain, "7"}, {7.126, &plain, "7.13"},
 		{71.26, &plain, "71.3"}, {712.6, &plain, "713"}, {999.9, &plain, "1.00 k"},
 		{1e6, &plain, "1 M"}, {-1234, &plain, "-1.23 k"}, {0.00025, &seconds, "250 µs"},
-		{0, &seconds, "0 s"}, {1536, &bytes, "1.50 KiB"}, {0.5, &bytes, "0.50 B"},
+		{0, &seconds, "0 s"}, {1536, &bytes, "1.50 KiB"}, {0.5, &bytes, "0.500 B"},
+		{0.56, &plain, "0.560"}, {0.00012, &plain, "0.000120"}, {3e-9, &plain, "3e-09"},
 		{1e30, &plain, "1e+30"}, {NAN, &plain, "-"}};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {

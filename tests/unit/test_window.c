@@ -108,11 +108,35 @@ Test(window, a_counter_born_in_the_range_counts_from_zero)
 {
 	struct window w = make(WINDOW_INCREASE, 0, 30, 30);
 
-	window_set_born(&w);
+	window_set_born_after(&w, 4 * SEC);
 	add(&w, &counter, 5, 40, SAMPLE_RESET);
 	add(&w, &counter, 6, 43, 0);
 	window_finish(&w);
 	cr_assert_eq(value(&w, 0), 43);
+	window_release(&w);
+}
+
+Test(window, a_counter_that_was_there_at_the_first_poll_was_not_born)
+{
+	struct window w = make(WINDOW_INCREASE, 0, 30, 30);
+
+	window_set_born_after(&w, 5 * SEC);
+	add(&w, &counter, 5, 40, SAMPLE_RESET);
+	add(&w, &counter, 6, 43, 0);
+	window_finish(&w);
+	cr_assert_eq(value(&w, 0), 3);
+	window_release(&w);
+}
+
+Test(window, a_birth_has_no_rate)
+{
+	struct window w = make(WINDOW_RATE, 0, 30, 30);
+
+	window_set_born_after(&w, 4 * SEC);
+	add(&w, &counter, 5, 1000000, SAMPLE_RESET);
+	add(&w, &counter, 6, 1000003, 0);
+	window_finish(&w);
+	cr_assert_float_eq(value(&w, 0), 3, 1e-9);
 	window_release(&w);
 }
 
