@@ -27,6 +27,7 @@ struct provider {
 	struct link *link;
 	struct buf records;
 	uint64_t newest_seq, newest_ns;
+	uint64_t polled_ns, polled_interval_ns; /* the last poll from outside */
 	struct provider_stats stats;
 	struct diag_limit log_limit;
 };
@@ -185,9 +186,11 @@ void provider_free(struct provider *p)
 {
 	if (!p)
 		return;
+	/* Before the producers release the groups that it knows. */
+	stream_writer_free(p->writer);
+	p->snapshot.writer = NULL;
 	registry_close(&p->registry);
 	snapshot_release(&p->snapshot);
-	stream_writer_free(p->writer);
 	ring_close(p->ring);
 	buf_release(&p->records);
 	free(p->name);
@@ -235,8 +238,10 @@ static int store_snapshot(struct provider *p)
 		return err;
 	}
 	err = ring_append(p->ring, &p->records);
-	if (err)
+	if (err) {
+		stream_writer_lost(p->writer);
 		return ring_failed(p, err);
+	}
 	note_snapshot(p, seq);
 	return 1;
 }
@@ -255,6 +260,10 @@ static void take_snapshot(struct provider *p)
 int provider_poll(struct provider *p, uint64_t interval_ns)
 {
 	p->stats.polls++;
+	if (interval_ns) {
+		p->polled_ns = clock_monotonic_ns();
+		p->polled_interval_ns = interval_ns;
+	}
 	if (interval_ns && p->newest_ns && clock_monotonic_ns() - p->newest_ns < interval_ns / 2)
 		return 0;
 	take_snapshot(p);
@@ -278,9 +287,16 @@ void provider_newest(const struct provider *p, uint64_t *ret_incarnation, uint64
 	*ret_seq = p->newest_seq;
 }
 
-uint64_t provider_newest_ns(const struct provider *p)
+uint64_t provider_due_ns(const struct provider *p)
 {
-	return p->newest_ns;
+	uint64_t interval = p->interval_ns;
+
+	if (!p->link)
+		return p->newest_ns + interval;
+	if (p->polled_interval_ns > interval &&
+		clock_monotonic_ns() - p->polled_ns < 2 * p->polled_interval_ns)
+		interval = p->polled_interval_ns;
+	return p->newest_ns + interval + interval / 2;
 }
 
 const char *provider_name(const struct provider *p)

@@ -56,8 +56,11 @@ int provider_new(const struct provider_config *cfg, struct provider **ret, struc
 int provider_open_ring(struct provider *p, struct errmsg *e);
 /* Closes producers and ring. p may be NULL. */
 void provider_free(struct provider *p);
-/* The newest snapshot's time (CLOCK_MONOTONIC), 0 before the first. */
-uint64_t provider_newest_ns(const struct provider *p);
+/*
+ * When the provider should take a snapshot by itself (CLOCK_MONOTONIC): an interval after the newest
+ * one, or one and a half if there is a link that should bring polls.
+ */
+uint64_t provider_due_ns(const struct provider *p);
 /* The link, for its figures; NULL when there is none. */
 void provider_set_link(struct provider *p, struct link *l);
 struct link *provider_link(const struct provider *p);

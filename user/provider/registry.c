@@ -38,19 +38,25 @@ int registry_add(struct registry *r, const struct producer_ops *ops, struct errm
 
 size_t registry_open(struct registry *r, const struct provider_env *env)
 {
-	size_t open = 0;
-
 	for (size_t i = 0; i < r->n; i++) {
 		struct producer *p = &r->producers[i];
 		struct errmsg e = {""};
 		int err = p->ops->open(p, env, &e);
 
 		p->is_open = !err;
-		open += p->is_open;
 		if (err)
 			diag_warning("producer %s is left out: %s", p->ops->name,
 				e.text[0] ? e.text : strerror(-err));
 	}
+	return registry_count_open(r);
+}
+
+size_t registry_count_open(const struct registry *r)
+{
+	size_t open = 0;
+
+	for (size_t i = 0; i < r->n; i++)
+		open += r->producers[i].is_open;
 	return open;
 }
 

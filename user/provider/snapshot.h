@@ -28,6 +28,7 @@ size_t registry_get_stats(struct registry *r, struct snapshot *s);
  * are open.
  */
 size_t registry_open(struct registry *r, const struct provider_env *env);
+size_t registry_count_open(const struct registry *r);
 void registry_close(struct registry *r);
 
 #endif

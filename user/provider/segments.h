@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Figures of the producer "segments", for the producer "self". */
+#ifndef TALLY_USER_PROVIDER_SEGMENTS_H
+#define TALLY_USER_PROVIDER_SEGMENTS_H
+
+#include "user/provider/producer.h"
+
+/* Why a file of the segment directory is not read. */
+enum segment_refusal {
+	REFUSED_FORMAT, /* it is no segment */
+	REFUSED_LARGE, /* a limit would be passed */
+	REFUSED_UNREADABLE, /* it can't be opened or read */
+	REFUSED_REASONS,
+};
+extern const char *const segment_refusals[REFUSED_REASONS];
+
+struct segments_stats {
+	uint64_t segments; /* read at each poll */
+	uint64_t programs; /* with totals */
+	uint64_t left_out; /* files beyond the number that is read, at the last poll */
+	uint64_t folded; /* segments of the dead, added to totals */
+	uint64_t fold_errors; /* tries that failed; the segment waits */
+	uint64_t shrunk; /* reads that failed; the values before are used */
+	uint64_t conflicts; /* metrics: same name, another type or scale */
+	uint64_t over_limit; /* metrics: the user has too many series */
+	uint64_t removed; /* unfinished files whose makers are dead */
+	uint64_t refused[REFUSED_REASONS]; /* files */
+};
+/* All zero if the producer is not open. */
+void segments_stats(const struct registry *r, struct segments_stats *ret);
+
+#endif
