@@ -403,7 +403,8 @@ int openmetrics_render(struct openmetrics *om, enum exposition form, struct buf 
 	size_t n;
 
 	om->form = form;
-	qsort(om->entries, om->n, sizeof(*om->entries), entry_compare);
+	if (om->n)
+		qsort(om->entries, om->n, sizeof(*om->entries), entry_compare);
 	for (size_t i = 0; i < om->n; i += n) {
 		for (n = 1; i + n < om->n; n++)
 			if (strcmp(om->entries[i].s->name, om->entries[i + n].s->name))
