@@ -143,7 +143,8 @@ static void peer_linger(struct peer *p)
 /* The same about the same address is said once a minute. */
 static void peer_log_refusal(struct peer *p, enum refused_for why, const char *text)
 {
-	uint32_t slot = text_hash(p->address_hash, text) % LOG_LIMITS;
+	uint32_t who = p->node ? text_hash(p->address_hash, p->node->fingerprint) : p->address_hash;
+	uint32_t slot = text_hash(who, text) % LOG_LIMITS;
 
 	p->g->stats.refused[why]++;
 	if (!diag_allowed(&p->g->log_limits[slot], clock_monotonic_ns(), PEER_LOG_EVERY))
