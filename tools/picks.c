@@ -28,8 +28,9 @@ static int compare_sizes(size_t a, size_t b)
 int pick_compare_histogram(const struct pick *a, const struct pick *b)
 {
 	char la[SCHEMA_LABELS_MAX + 1], lb[SCHEMA_LABELS_MAX + 1];
-	int order = compare_sizes(a->series.node, b->series.node);
+	int order = strcmp(a->node->name, b->node->name);
 
+	order = order ? order : compare_sizes(a->series.node, b->series.node);
 	order = order ? order : strcmp(a->series.def->name, b->series.def->name);
 	order = order ? order : compare_sizes(a->series.def->part, b->series.def->part);
 	if (order)
@@ -205,8 +206,8 @@ int pick_last_before(struct history *h, const struct pick *p, int64_t before_ns,
 	int64_t back = FIRST_LOOK_BACK, first = p->node->first_ns;
 	int err;
 
-	if (before_ns > p->node->last_ns)
-		before_ns = p->node->last_ns + 1;
+	if (before_ns > p->node->last_ns + PICK_READ_TIME)
+		before_ns = p->node->last_ns + PICK_READ_TIME;
 	/* Eight times further back at each look: most series are there at the first. */
 	while (!last.found && before_ns > first) {
 		int64_t from = before_ns - first > back ? before_ns - back : first;

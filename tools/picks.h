@@ -10,6 +10,9 @@
 #include "gatherer/store/store.h"
 #include "tools/selector.h"
 
+/* A sample has the time at which its group was read: a little after its snapshot's, surely not this. */
+#define PICK_READ_TIME (60 * INT64_C(1000000000))
+
 struct pick {
 	struct history_series series; /* borrowed strings: valid until refresh */
 	const struct history_node *node; /* borrowed too */
@@ -39,7 +42,7 @@ int picks_newest_search(struct history *h, struct picks *p);
  */
 int pick_last_before(
 	struct history *h, const struct pick *p, int64_t before_ns, struct sample *ret);
-/* Newest realtime of all nodes that are picked; INT64_MIN if none. */
+/* Newest snapshot of all nodes that are picked; INT64_MIN if none. */
 int64_t picks_end(const struct picks *p);
 /* Same metric (family, type and unit)? */
 bool pick_same_metric(const struct pick *a, const struct pick *b);

@@ -43,10 +43,11 @@ static int resolve_step(const char *text, struct window_spec *spec, struct errms
 int query_resolve(const struct query_range *range, const struct picks *picks, enum window_mode mode,
 	struct window_spec *ret, struct errmsg *e)
 {
-	struct window_spec spec = {.mode = mode, .to_ns = picks_end(picks) + 1};
+	int64_t end = picks_end(picks);
+	struct window_spec spec = {.mode = mode, .to_ns = end + PICK_READ_TIME};
 	int err = range->to ? resolve_time(range->to, "to", &spec.to_ns, e) : 0;
 
-	spec.from_ns = spec.to_ns - DEFAULT_RANGE;
+	spec.from_ns = (range->to ? spec.to_ns : end) - DEFAULT_RANGE;
 	if (!err && range->from)
 		err = resolve_time(range->from, "from", &spec.from_ns, e);
 	if (!err && range->from && range->to && spec.from_ns >= spec.to_ns)

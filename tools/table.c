@@ -32,15 +32,28 @@ void table_add(struct table *t, const char *const row[])
 	t->cells += t->columns;
 }
 
-static void print_cell(FILE *out, const char *text, size_t width, bool right, bool last)
+/* Cells of the row up to the last one that is not empty: lines don't end in blanks. */
+static size_t cells_to_print(char *const row[], size_t columns)
 {
-	int pad = (int)(width - text_width(text));
+	while (columns && !*row[columns - 1])
+		columns--;
+	return columns;
+}
 
-	if (right)
-		fprintf(out, "%*s%s", pad, "", text);
-	else
-		fprintf(out, "%s%*s", text, last ? 0 : pad, "");
-	fputs(last ? "\n" : "  ", out);
+static void print_row(const struct table *t, FILE *out, char *const row[], const size_t width[])
+{
+	size_t n = cells_to_print(row, t->columns);
+
+	for (size_t i = 0; i < n; i++) {
+		int pad = (int)(width[i] - text_width(row[i]));
+		if (t->right >> i & 1)
+			fprintf(out, "%*s%s", pad, "", row[i]);
+		else
+			fprintf(out, "%s%*s", row[i], i + 1 < n ? pad : 0, "");
+		if (i + 1 < n)
+			fputs("  ", out);
+	}
+	putc('\n', out);
 }
 
 int table_print(const struct table *t, FILE *out)
@@ -54,10 +67,8 @@ int table_print(const struct table *t, FILE *out)
 		if (w > width[i % t->columns])
 			width[i % t->columns] = w;
 	}
-	for (size_t i = 0; i < t->cells; i++) {
-		size_t col = i % t->columns;
-		print_cell(out, t->cell[i], width[col], t->right >> col & 1, col + 1 == t->columns);
-	}
+	for (size_t i = 0; i < t->cells; i += t->columns)
+		print_row(t, out, &t->cell[i], width);
 	return 0;
 }
 
