@@ -148,9 +148,13 @@ static void put_right(FILE *out, const char *text, size_t width)
 
 static void print_cell(const struct canvas *c, const struct cell *cell, bool grid, FILE *out)
 {
+	if (!cell->series && !grid) {
+		putc(' ', out);
+		return;
+	}
 	if (!cell->series) {
 		set_dim(c, out);
-		fputs(!grid ? " " : c->terminal->utf8 ? "┈" : ".", out);
+		fputs(c->terminal->utf8 ? "┈" : ".", out);
 		unset(c, out);
 		return;
 	}

@@ -23,8 +23,8 @@ Test(table, columns_are_aligned_and_cells_printable, .init = set_locale)
 	table_add(&t, (const char *[]){"a\x1b[2J", "1234567", "x"});
 	cr_assert_eq(table_print(&t, out), 0);
 	fclose(out);
-	cr_assert_str_eq(text, "NAME       VALUE  NOTE\n"
-			       "é              1\n"
+	cr_assert_str_eq(text, "NAME        VALUE  NOTE\n"
+			       "é               1\n"
 			       "a\\x1b[2J  1234567  x\n");
 	free(text);
 	table_release(&t);
