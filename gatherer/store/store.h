@@ -24,7 +24,7 @@
 struct store;
 
 struct store_options {
-	uint64_t head_bytes;  /* seal when the head is that big; default 64 MiB */
+	uint64_t head_bytes; /* seal when the head is that big; default 64 MiB */
 	uint64_t head_age_ns; /* ... or that old; default 1 h */
 };
 
@@ -32,8 +32,8 @@ struct store_options {
  * -EBUSY if another writer has it. Never fails over damaged data: a torn tail is cut, a bad place is
  * set aside in DIR/bad and logged (user/lib/diag.h).
  */
-int store_open(const char *dir, const struct store_options *opt, struct store **ret,
-	struct errmsg *e);
+int store_open(
+	const char *dir, const struct store_options *opt, struct store **ret, struct errmsg *e);
 /* Flushes, syncs, releases the lock. Does not seal. */
 int store_close(struct store *s);
 /* Finds or makes a node; its name may change. *ret_node is valid while the store is open. */
@@ -46,8 +46,8 @@ void store_durable(struct store *s, uint32_t node, uint64_t *ret_incarnation, ui
  * decoding it). Returns enum stream_result; -EBADMSG, -EPROTO, -E2BIG: refused, nothing stored;
  * another negative code: the disk. *ret_view as in stream_apply().
  */
-int store_append(struct store *s, uint32_t node, const struct record *rec,
-	struct snapshot_view *ret_view);
+int store_append(
+	struct store *s, uint32_t node, const struct record *rec, struct snapshot_view *ret_view);
 /*
  * Group commit: makes everything appended before the call durable (write, fdatasync). After a failed
  * fdatasync the unacknowledged is written to a new head, never retried on the old one.
@@ -86,7 +86,7 @@ struct history_series {
 	size_t node; /* index for history_node() */
 	const char *group;
 	const struct series *def; /* newest definition */
-	uint32_t id;		  /* handle for history_read() */
+	uint32_t id; /* handle for history_read() */
 };
 /* Sorted by node, name, labels. */
 size_t history_series_count(struct history *h);
@@ -97,8 +97,9 @@ const struct history_series *history_series(struct history *h, size_t i);
 
 struct sample {
 	int64_t realtime_ns;
-	uint64_t monotonic_ns; /* comparable only within one boot; a RESET flag marks a new boot too */
-	uint64_t value;	       /* as def->kind */
+	uint64_t
+		monotonic_ns; /* comparable only within one boot; a RESET flag marks a new boot too */
+	uint64_t value; /* as def->kind */
 	uint32_t flags;
 };
 /*

@@ -79,6 +79,8 @@ int labels_format(struct buf *out, size_t n, const char *const names[], const ch
 /* Value of label `name` in canonical text, unescaped into out (size bytes); -ENOENT if absent. */
 int labels_get(const char *labels, const char *name, char *out, size_t size);
 bool metric_name_valid(const char *name);
+/* Valid UTF-8 without control characters, which would reach terminals and pages otherwise. */
+bool text_valid(const char *s, size_t n);
 
 /*
  * OpenMetrics sample name and labels, as people type and see it:

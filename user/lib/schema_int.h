@@ -3,11 +3,8 @@
 #ifndef TALLY_USER_LIB_SCHEMA_INT_H
 #define TALLY_USER_LIB_SCHEMA_INT_H
 
-#include <stdbool.h>
-#include <stddef.h>
+#include "user/lib/schema.h"
 
-/* Valid UTF-8 without control characters, which would reach terminals and pages otherwise. */
-bool text_valid(const char *s, size_t n);
 /* Length of the valid UTF-8 sequence at s, which is no control character; 0 if there is none. */
 size_t text_char(const char *s, size_t n);
 /* Canonical as labels_format() makes it. */

@@ -24,6 +24,7 @@ struct sgroup {
 struct stream {
 	struct incarnation inc; /* id 0: none yet */
 	struct snapshot_clock newest;
+	bool damaged;
 	uint64_t calls;
 	size_t ngroups, cap;
 	struct sgroup *groups;
@@ -323,6 +324,10 @@ static int take_row(struct stream *s, struct pending *p, struct rd *r)
 	if (err)
 		return err;
 	g = find_id(s, row.schema_id);
+	if (!g && s->damaged) {
+		p->skipped++;
+		return 0;
+	}
 	if (!g || g->marked == s->calls || (!row.key && (p->head->flags & SNAPSHOT_BASE)))
 		return -EPROTO;
 	g->marked = s->calls;
@@ -385,7 +390,7 @@ static int apply_snapshot(
 	base = head.flags & SNAPSHOT_BASE;
 	if (head.seq < s->newest.seq || (head.seq == s->newest.seq && !base))
 		return STREAM_OLD;
-	if (head.ngroups > s->ngroups)
+	if (head.ngroups > s->ngroups && !s->damaged)
 		return -EPROTO;
 	pending.follows = head.seq == s->newest.seq + 1;
 	s->calls++;
@@ -453,6 +458,11 @@ void stream_lost(struct stream *s)
 {
 	for (size_t i = 0; i < s->ngroups; i++)
 		s->groups[i].known = false;
+}
+
+void stream_damaged(struct stream *s)
+{
+	s->damaged = true;
 }
 
 const struct incarnation *stream_incarnation(const struct stream *s)

@@ -99,6 +99,11 @@ int stream_apply(struct stream *s, uint8_t type, const uint8_t *p, size_t n,
 	struct snapshot_view *ret_view);
 /* After damage in the source: rows are unknown until a key row or BASE. */
 void stream_lost(struct stream *s);
+/*
+ * Records may be missing from here on. Missing snapshots show by their numbers; rows of a schema that
+ * is not known are skipped (nskipped) from now on, no longer refused.
+ */
+void stream_damaged(struct stream *s);
 /* Newest incarnation (NULL before the first) and newest seq in it (0 before the first). */
 const struct incarnation *stream_incarnation(const struct stream *s);
 uint64_t stream_seq(const struct stream *s);
