@@ -52,7 +52,8 @@ copy_apt()
 		"$ROOT/etc/apt/sources.list.d/" 2>/dev/null
 	cp -r /etc/apt/keyrings /etc/apt/trusted.gpg.d "$ROOT/etc/apt/" 2>/dev/null
 	cp -r /usr/share/keyrings "$ROOT/usr/share/" 2>/dev/null
-	apt-config dump | grep -E '^Acquire::(http|https|Retries|Languages)' >"$ROOT/etc/apt/apt.conf.d/50machine"
+	apt-config dump | grep -E '^Acquire::(http|https|Retries|Languages)' \
+		>"$ROOT/etc/apt/apt.conf.d/50machine"
 	cp -L /etc/resolv.conf /etc/hosts "$ROOT/etc/"
 }
 
@@ -63,11 +64,12 @@ make_root()
 	mkdir -p "$ROOT"
 	tar -C "$ROOT" -xf "$TAR"
 	copy_apt
-	chroot "$ROOT" useradd -m -s /bin/bash newcomer
+	chroot "$ROOT" useradd -m -d /newcomer -s /bin/bash newcomer
 	echo 'newcomer ALL=(ALL) NOPASSWD: ALL' >"$ROOT/etc/sudoers.d/newcomer"
 	chmod 440 "$ROOT/etc/sudoers.d/newcomer"
-	git -c safe.directory='*' clone -q --no-hardlinks "$REPO" "$ROOT/home/newcomer/tally" || die "git clone failed"
-	chroot "$ROOT" chown -R newcomer: /home/newcomer/tally
+	git -c safe.directory='*' clone -q --no-hardlinks "$REPO" "$ROOT/newcomer/tally" ||
+		die "git clone failed"
+	chroot "$ROOT" chown -R newcomer: /newcomer/tally
 }
 
 mount_all()
@@ -97,7 +99,8 @@ as_newcomer()
 		printf 'ok    %-12s %4d s  %s\n' "$1" $((SECONDS - start)) "$(tail -n 1 "$log")"
 	else
 		tail -n 40 "$log" | sed 's/^/     | /'
-		printf 'FAIL  %-12s %4d s  exit code %d, whole log: %s\n' "$1" $((SECONDS - start)) "$code" "$log"
+		printf 'FAIL  %-12s %4d s  exit code %d, whole log: %s\n' "$1" $((SECONDS - start)) \
+			"$code" "$log"
 		FAILED=1
 	fi
 }
@@ -118,11 +121,12 @@ inside()
 	mount -t proc proc /proc
 	make_root || return 1
 	mount_all || die "cannot mount"
-	as_newcomer no-root 'make demo; code=$?; [ $code != 0 ] && echo "refused, as it should: packages are missing"'
+	as_newcomer no-root '! make demo && echo "refused, as it should: packages are missing"'
 	as_newcomer demo 'sudo make demo'
 	as_newcomer plain-make 'make && make demo DEMO_SECONDS=8'
 	as_newcomer check 'sudo CI=true make check'
-	as_newcomer clean-tree 'test -z "$(git status --porcelain)" && echo nothing changed outside build'
+	as_newcomer clean-tree \
+		'test -z "$(git status --porcelain)" && echo nothing changed outside build'
 	if [ -n "$(leftovers)" ]; then
 		echo "FAIL  these processes are left:"
 		leftovers

@@ -36,7 +36,9 @@ awk -F'[ (]' '
 		args = substr($0, index($0, "("))
 		used = args # so that no variable is there for a probe alone and unused
 		gsub(/arg[0-9]/, "(void)(&)", used)
-		body = id == "command_get" ? "TALLY_INC(command_get), memcached_got(arg3)" : "TALLY_INC(" id ")"
+		body = "TALLY_INC(" id ")"
+		if (id == "command_get")
+			body = body ", memcached_got(arg3)"
 		printf "#define %s%s (%s, %s)\n", $2, args, used, body
 	}' "$1"
 echo "#endif"
