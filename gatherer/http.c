@@ -11,6 +11,7 @@
 #include <event2/event.h>
 #include <event2/http.h>
 #include <event2/keyvalq_struct.h>
+#include <event2/listener.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -28,7 +29,8 @@
 #define HTTP_HEADERS_MAX     16384
 #define HTTP_BODY_MAX        16384
 #define HTTP_TIMEOUT_S       30
-#define HTTP_DESCRIPTORS_MAX 256 /* connections, and the files of history that are open */
+#define HTTP_DESCRIPTORS_MAX 1024 /* connections, and the files of history that are open */
+#define HTTP_PAUSE_S         1 /* without a free descriptor, accepting rests so long */
 #define HTTP_FRESH_NS        (300 * (int64_t)NSEC_PER_SEC)
 #define KEEPER_PAUSE_S       1
 
@@ -36,6 +38,9 @@ struct http {
 	const char *history_dir;
 	struct history *history; /* NULL until it could be opened */
 };
+
+/* One server a process. evhttp keeps the listener's argument for itself, so this can't be passed on. */
+static struct event *accept_pause;
 
 /* --- history ------------------------------------------------------------------------------------- */
 
@@ -169,7 +174,35 @@ static void http_limit_descriptors(void)
 	setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-static int http_set_up(struct evhttp *server, struct http *h, int fd)
+/* All descriptors are taken: the listener would be reported as ready again and again. */
+static void http_on_accept_error(struct evconnlistener *l, void *unused)
+{
+	struct timeval tv = {.tv_sec = HTTP_PAUSE_S};
+
+	evconnlistener_disable(l);
+	evtimer_add(accept_pause, &tv);
+}
+
+static void http_on_pause_over(evutil_socket_t fd, short what, void *arg)
+{
+	evconnlistener_enable(arg);
+}
+
+static int http_listen(struct evhttp *server, struct event_base *base, int fd)
+{
+	struct evhttp_bound_socket *bound = evhttp_accept_socket_with_handle(server, fd);
+	struct evconnlistener *l = bound ? evhttp_bound_socket_get_listener(bound) : NULL;
+
+	if (!l)
+		return -ENOMEM;
+	accept_pause = evtimer_new(base, http_on_pause_over, l);
+	if (!accept_pause)
+		return -ENOMEM;
+	evconnlistener_set_error_cb(l, http_on_accept_error);
+	return 0;
+}
+
+static int http_set_up(struct evhttp *server, struct event_base *base, struct http *h, int fd)
 {
 	evhttp_set_max_headers_size(server, HTTP_HEADERS_MAX);
 	evhttp_set_max_body_size(server, HTTP_BODY_MAX);
@@ -178,10 +211,9 @@ static int http_set_up(struct evhttp *server, struct http *h, int fd)
 	evhttp_set_gencb(server, http_on_other, h);
 	if (evhttp_set_cb(server, "/", http_on_root, h) ||
 		evhttp_set_cb(server, "/metrics", http_on_metrics, h) ||
-		evhttp_set_cb(server, "/-/healthy", http_on_healthy, h) ||
-		evhttp_accept_socket(server, fd))
+		evhttp_set_cb(server, "/-/healthy", http_on_healthy, h))
 		return -ENOMEM;
-	return 0;
+	return http_listen(server, base, fd);
 }
 
 int http_serve(const char *history_dir, int fd, struct errmsg *e)
@@ -193,13 +225,15 @@ int http_serve(const char *history_dir, int fd, struct errmsg *e)
 
 	http_limit_descriptors();
 	if (server)
-		rc = http_set_up(server, &h, fd);
+		rc = http_set_up(server, base, &h, fd);
 	if (!rc) {
 		event_base_dispatch(base);
 		rc = -EIO;
 	}
 	if (server)
 		evhttp_free(server);
+	if (accept_pause)
+		event_free(accept_pause);
 	if (base)
 		event_base_free(base);
 	if (h.history)

@@ -29,6 +29,7 @@
 #define PEERS_PENDING_MAX   256u /* connections that are not welcomed yet */
 #define PEER_LOG_EVERY      (60 * NSEC_PER_SEC)
 #define PEER_RETRY_LIMIT_MS 60000u
+#define PEER_OUTPUT_MAX     65536u /* polls and acknowledgements that a peer does not read */
 
 enum peer_state { PEER_HANDSHAKE, PEER_HELLO, PEER_WELCOMED, PEER_LINGER };
 
@@ -192,8 +193,10 @@ int peer_send(struct peer *p, enum frame_type type, const ProtobufCMessage *m)
 {
 	int rc = frameio_send(p->bev, type, m);
 
+	if (!rc && evbuffer_get_length(bufferevent_get_output(p->bev)) > PEER_OUTPUT_MAX)
+		rc = -ENOBUFS;
 	if (rc)
-		peer_close(p, "no memory");
+		peer_close(p, rc == -ENOBUFS ? "it does not read what it is sent" : "no memory");
 	return rc;
 }
 

@@ -19,7 +19,9 @@
 
 /* Takes over the socket. Its handshake begins at once. */
 void peer_accept(struct gatherer *g, evutil_socket_t fd, const struct sockaddr *addr, int len);
-/* Queues a message. Without memory the connection is closed: -ENOMEM. */
+/*
+ * Queues a message. Without memory (-ENOMEM), or if the peer does not read (-ENOBUFS), it is closed.
+ */
 int peer_send(struct peer *p, enum frame_type type, const ProtobufCMessage *m);
 /*
  * Counts, logs (the same about the same address once a minute), tells the peer why, and closes once it was told.

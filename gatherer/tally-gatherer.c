@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -158,11 +159,26 @@ static void take_addresses(struct program *p)
 		snprintf(p->addresses[p->nlisten++], sizeof(p->addresses[0]), "%s", *l);
 }
 
-/* As root: the data directory is given to the user that we become. */
+/* A directory that we made is given to the user; one that was there must be his already. */
+static int check_data_dir(const char *dir, bool made, const struct daemon_user *u, struct errmsg *e)
+{
+	struct stat st;
+
+	if (made && chown(dir, u->uid, u->gid))
+		return err_set(e, -errno, "%s: chown to %s: %s", dir, u->name, strerror(errno));
+	if (stat(dir, &st))
+		return err_set(e, -errno, "%s: %s", dir, strerror(errno));
+	if (st.st_uid != u->uid)
+		return err_set(e, -EACCES, "%s belongs to uid %u, we run as %s: chown -R %s %s",
+			dir, (unsigned int)st.st_uid, u->name, u->name, dir);
+	return 0;
+}
+
 static int become_user(struct program *p, struct errmsg *e)
 {
-	struct daemon_user u;
+	bool made = access(p->cfg.data_dir, F_OK) != 0;
 	int rc = make_dirs(p->cfg.data_dir, 0750, e);
+	struct daemon_user u;
 
 	if (rc || geteuid())
 		return rc;
@@ -173,10 +189,8 @@ static int become_user(struct program *p, struct errmsg *e)
 	}
 	if (rc || !u.uid)
 		return rc;
-	if (chown(p->cfg.data_dir, u.uid, u.gid))
-		return err_set(
-			e, -errno, "%s: chown to %s: %s", p->cfg.data_dir, u.name, strerror(errno));
-	return daemon_become(&u, e);
+	rc = check_data_dir(p->cfg.data_dir, made, &u, e);
+	return rc ? rc : daemon_become(&u, e);
 }
 
 static int open_enrolment(struct program *p, struct errmsg *e)

@@ -21,6 +21,7 @@
 
 #define LINK_CHUNK_BYTES  (256u << 10) /* of records in one frame */
 #define LINK_OUTPUT_BYTES (512u << 10) /* the ring is not read while this much waits to be sent */
+#define LINK_INTERVAL_MIN (100 * NSEC_PER_MSEC)
 #define LINK_SILENCE      (10 * NSEC_PER_SEC) /* without a POLL, beside three intervals */
 
 /* --- sending ------------------------------------------------------------------------------------- */
@@ -164,6 +165,8 @@ static int link_take_poll(struct link *l, const struct frame *f)
 		return -EPROTO;
 	}
 	interval_ns = m->interval_ms * NSEC_PER_MSEC;
+	if (interval_ns < LINK_INTERVAL_MIN)
+		interval_ns = LINK_INTERVAL_MIN;
 	l->poll_id = m->id;
 	tally__poll__free_unpacked(m, NULL);
 	if (l->done)
