@@ -16,7 +16,7 @@ ALL_CFLAGS := -std=gnu11 $(WARN) -D_GNU_SOURCE -I. -I$(B)/gen -Iinclude -MMD -MP
 
 LDLIBS_lib      := -lprotobuf-c -linih -lssl -lcrypto -lz
 LDLIBS_tallyd   := -lbpf -lelf -levent_openssl -levent_core -levent_extra $(LDLIBS_lib)
-LDLIBS_gatherer := -levent_openssl -levent_pthreads -levent_core -levent_extra $(LDLIBS_lib) -lpthread
+LDLIBS_gatherer := -levent_openssl -levent_core -levent_extra $(LDLIBS_lib) -lm -lpthread
 LDLIBS_tally    := -lcairo -lncursesw -ltinfo -lm $(LDLIBS_lib) -lpthread
 LDLIBS_munin    := $(LDLIBS_lib) -lm -lpthread
 
