@@ -59,17 +59,16 @@ static uint64_t hash_key(const struct proc_metric *m, const struct proc_label *l
 
 static int grow(struct proc_sink *k)
 {
+	uint64_t **arrays[] = {&k->group->values, &k->next, &k->shape};
 	size_t capacity = k->capacity ? 2 * k->capacity : 64;
-	uint64_t *values = reallocarray(k->group->values, capacity, sizeof(uint64_t));
-	uint64_t *shape;
 
-	if (!values)
-		return -ENOMEM;
-	k->group->values = values;
-	shape = reallocarray(k->shape, capacity, sizeof(uint64_t));
-	if (!shape)
-		return -ENOMEM;
-	k->shape = shape;
+	for (size_t i = 0; i < 3; i++) {
+		uint64_t *grown = reallocarray(*arrays[i], capacity, sizeof(uint64_t));
+
+		if (!grown)
+			return -ENOMEM;
+		*arrays[i] = grown;
+	}
 	k->capacity = capacity;
 	return 0;
 }
@@ -195,7 +194,7 @@ void proc_put(struct proc_sink *k, const struct proc_metric *m, const struct pro
 	} else if (k->group->schema.series[k->n].type == METRIC_COUNTER) {
 		value = check_step(k, m, k->group->values[k->n], value);
 	}
-	k->group->values[k->n++] = value;
+	k->next[k->n++] = value;
 }
 
 /* --- files ----------------------------------------------------------------------------------- */
@@ -251,6 +250,8 @@ static int walk(struct proc_file *f, struct proc_text t, bool build)
 	err = f->source->walk(t, k);
 	if (err || k->err)
 		return err ? err : k->err;
+	if (!k->n && !k->changed && !f->source->may_be_empty)
+		return -EBADMSG;
 	if (!build && k->n < f->group.schema.n)
 		k->changed = true;
 	return 0;
@@ -265,7 +266,7 @@ static int build_group(struct proc *p, struct proc_file *f, struct proc_text t)
 	schema_release(&g->schema);
 	if (err)
 		return err;
-	g->schema = (struct schema){.interval_ms = p->interval_ms};
+	g->schema = (struct schema){.interval_ms = p->interval_ms, .start_ns = f->start_ns};
 	g->schema.group = strdup(f->source->group);
 	g->version++;
 	err = g->schema.group ? walk(f, t, true) : -ENOMEM;
@@ -291,6 +292,9 @@ static int read_file(struct proc *p, struct proc_file *f)
 		err = build_group(p, f, t);
 	if (err)
 		return err;
+	/* Only now: half of a damaged file must not be what the next poll is compared with. */
+	if (g->schema.n)
+		memcpy(g->values, f->sink.next, g->schema.n * sizeof(uint64_t));
 	if (f->sink.stepped_back)
 		f->start_ns = (uint64_t)clock_realtime_ns();
 	if (g->schema.start_ns != f->start_ns) {
@@ -309,6 +313,7 @@ static void proc_close(struct producer *producer)
 	for (size_t i = 0; i < p->n; i++) {
 		close(p->files[i].fd);
 		free(p->files[i].sink.shape);
+		free(p->files[i].sink.next);
 		free(p->files[i].sink.seen);
 		group_release(&p->files[i].group);
 	}

@@ -26,6 +26,7 @@ struct proc_seen {
 
 struct proc_sink {
 	struct group *group;
+	uint64_t *next; /* values of the walk that is under way; group->values are the last ones */
 	uint64_t *shape; /* one hash per series */
 	size_t n, capacity;
 	bool build; /* make the schema; else compare with it */
@@ -60,6 +61,7 @@ struct proc_source {
 	const char *path; /* under the proc directory */
 	const char *group; /* "proc.stat" */
 	proc_walk_fn walk;
+	bool may_be_empty; /* nothing in it is worth a series, and that is no damage */
 };
 /* A NULL path ends the list. */
 extern const struct proc_source proc_sources[];

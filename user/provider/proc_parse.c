@@ -175,7 +175,7 @@ static int walk_stat(struct proc_text t, struct proc_sink *k)
 			proc_put(k, &single[i].metric, NULL, v);
 		}
 	}
-	return err || !k->n ? -EBADMSG : 0;
+	return err;
 }
 
 /* --- meminfo --------------------------------------------------------------------------------- */
@@ -257,7 +257,7 @@ static int walk_meminfo(struct proc_text t, struct proc_sink *k)
 	while (next_line(&t, &line))
 		if (walk_memory_line(line, k))
 			return -EBADMSG;
-	return k->n ? 0 : -EBADMSG;
+	return 0;
 }
 
 /* --- vmstat ---------------------------------------------------------------------------------- */
@@ -298,7 +298,7 @@ static int walk_vmstat(struct proc_text t, struct proc_sink *k)
 		}
 		proc_put(k, &m, NULL, v);
 	}
-	return k->n ? 0 : -EBADMSG;
+	return 0;
 }
 
 /* --- loadavg --------------------------------------------------------------------------------- */
@@ -484,7 +484,7 @@ const struct proc_source proc_sources[] = {
 	{"meminfo", "proc.meminfo", walk_meminfo},
 	{"vmstat", "proc.vmstat", walk_vmstat},
 	{"loadavg", "proc.loadavg", walk_loadavg},
-	{"diskstats", "proc.diskstats", walk_diskstats},
+	{"diskstats", "proc.diskstats", walk_diskstats, .may_be_empty = true},
 	{"net/dev", "proc.net.dev", walk_net_dev},
 	{0},
 };
