@@ -14,8 +14,8 @@
  *   free, and only if the kernel says that this thread of that process is gone.
  *
  *   A child of vfork runs on its parent's memory and thread: it counts on the parent's row while the
- *   parent sleeps, or, where the parent has none yet, on the shared row. It must never claim one,
- *   which is why a claim needs getpid() to be the process that drew the generation.
+ *   parent sleeps, or, where the parent has none yet, on the shared row. It must never claim one, nor
+ *   draw a generation in its parent's name: tally_may_be_vfork_().
  *
  *   When there is no row to be had, counts go to row 0 by atomic adds: slower, and as exact.
  *
@@ -29,6 +29,7 @@
 
 enum tally_limits_ {
 	TALLY_RETRY_ = 1 << 16, /* counts on the shared row before asking for a row again */
+	TALLY_TID_BITS_ = 22, /* the kernel's limit of thread ids */
 	TALLY_ATTACH_SPINS_ = 1 << 20, /* yields while another thread attaches */
 };
 
@@ -46,6 +47,8 @@ struct tally_object_ {
 	uint32_t state; /* enum tally_state_ */
 	uint32_t wipes; /* the kernel wipes tally_process_ on fork; else all threads share row 0 */
 	uint32_t hint; /* where to look for a free row first */
+	uint32_t claims; /* so that no two owners are the same word */
+	uint32_t pid; /* of the last process that drew a generation: this one or an ancestor */
 	struct tally_segment *segment;
 	char *rows; /* row 0 */
 };
@@ -77,6 +80,25 @@ TALLY_SLOW_ uint64_t tally_sum_rows_(uint32_t cell)
 
 /* --- attaching ------------------------------------------------------------------------------ */
 
+/* Draws this process's generation; the caller is `busy`, and sure that the memory is its own. */
+TALLY_SLOW_ void tally_draw_(uint32_t pid)
+{
+	struct tally_process_ *p = &tally_process_;
+	struct tally_statx_ st;
+	uint64_t generation;
+
+	do /* 0 is none and 1 is a new thread's: skipped when 2^32 have been drawn */
+		generation =
+			__atomic_add_fetch(&tally_object_.segment->generation, 1, __ATOMIC_RELAXED);
+	while (generation < 2);
+	p->pid = pid;
+	p->pid_ns = 0;
+	if (tally_sys_statx_(TALLY_AT_FDCWD_, "/proc/self/ns/pid", &st) == 0)
+		p->pid_ns = (uint32_t)st.ino;
+	tally_object_.pid = pid;
+	__atomic_store_n(&p->generation, generation, __ATOMIC_RELEASE);
+}
+
 TALLY_SLOW_ void tally_attach_rows_(void)
 {
 	struct tally_object_ *o = &tally_object_;
@@ -93,6 +115,7 @@ TALLY_SLOW_ void tally_attach_rows_(void)
 	if (base) {
 		o->segment = (struct tally_segment *)(void *)base;
 		o->rows = base + plan.rows_off;
+		tally_draw_(tally_sys_getpid_());
 	}
 	for (uint32_t i = 0; i < plan.n; i++) {
 		struct tally_desc_ *d = &plan.desc[i];
@@ -102,6 +125,7 @@ TALLY_SLOW_ void tally_attach_rows_(void)
 		if (base) {
 			shared = (uint64_t *)(void *)(o->rows + d->cell);
 			d->past = *shared + tally_sum_rows_(d->cell);
+			*shared += __atomic_exchange_n(&d->early, 0, __ATOMIC_RELAXED);
 		}
 		__atomic_store_n(&d->shared, shared, __ATOMIC_RELEASE);
 	}
@@ -160,32 +184,46 @@ TALLY_FN_ void tally_cell_add_(uint64_t *cell, uint64_t n)
 #endif
 }
 
-/* Draws this process's generation if it has none; 0 if another thread is about it just now. */
+/*
+ * May this be a child of vfork, of a process that has not drawn its generation? A child of the process
+ * that drew the last one is none: its parent would have one. Else the kernel is asked whether the parent
+ * has the same memory. Where it does not tell, nobody draws, and all count on the shared row.
+ */
+TALLY_SLOW_ int tally_may_be_vfork_(uint32_t pid)
+{
+	uint32_t parent = (uint32_t)tally_sys_(SYS_getppid, 0, 0, 0, 0, 0, 0);
+	long same;
+
+	if (parent == tally_object_.pid)
+		return 0;
+	if (parent == 0 || tally_sys_(SYS_kcmp, pid, pid, TALLY_KCMP_VM_, 0, 0, 0) != 0)
+		return 1;
+	same = tally_sys_(SYS_kcmp, pid, parent, TALLY_KCMP_VM_, 0, 0, 0);
+	if (same ==
+		-TALLY_EPERM_) /* a stranger: whose memory this is, that one could be compared */
+		return tally_sys_(SYS_prctl, TALLY_PR_GET_DUMPABLE_, 0, 0, 0, 0, 0) != 1;
+	return same <= 0;
+}
+
+/* This process's generation, drawn if it has none; 0 if this is not the time or not the process. */
 TALLY_SLOW_ uint64_t tally_generation_(void)
 {
 	struct tally_process_ *p = &tally_process_;
-	struct tally_statx_ st;
-	uint64_t generation = __atomic_load_n(&p->generation, __ATOMIC_ACQUIRE);
-	uint32_t idle = 0;
+	uint32_t pid = tally_sys_getpid_(), idle = 0;
 
-	if (generation)
-		return generation;
-	if (!__atomic_compare_exchange_n(&p->busy, &idle, 1, 0, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
-		return 0;
-	generation = p->generation;
-	if (!generation) {
-		do /* 0 is none and 1 is a new thread's: skipped when 2^32 have been drawn */
-			generation = __atomic_add_fetch(
-				&tally_object_.segment->generation, 1, __ATOMIC_RELAXED);
-		while (generation < 2);
-		p->pid = tally_sys_getpid_();
-		p->pid_ns = 0;
-		if (tally_sys_statx_(TALLY_AT_FDCWD_, "/proc/self/ns/pid", &st) == 0)
-			p->pid_ns = (uint32_t)st.ino;
-		__atomic_store_n(&p->generation, generation, __ATOMIC_RELEASE);
+	if (!__atomic_load_n(&p->generation, __ATOMIC_ACQUIRE)) {
+		if (tally_may_be_vfork_(pid)) {
+			tally_thread_.retry = TALLY_RETRY_;
+			return 0;
+		}
+		if (!__atomic_compare_exchange_n(
+			    &p->busy, &idle, 1, 0, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+			return 0;
+		if (!p->generation)
+			tally_draw_(pid);
+		__atomic_store_n(&p->busy, 0, __ATOMIC_RELEASE);
 	}
-	__atomic_store_n(&p->busy, 0, __ATOMIC_RELEASE);
-	return generation;
+	return pid == p->pid ? p->generation : 0;
 }
 
 /*
@@ -203,8 +241,8 @@ TALLY_SLOW_ int tally_owner_gone_(const uint64_t *row, uint64_t owner)
 	if (generation != tally_process_.generation &&
 		((uint32_t)ns == 0 || (uint32_t)ns != tally_process_.pid_ns))
 		return 0;
-	return tally_sys_(SYS_tgkill, (long)(uint32_t)process, (long)(uint32_t)owner, 0, 0, 0, 0) ==
-	       -TALLY_ESRCH_;
+	return tally_sys_(SYS_tgkill, (long)(uint32_t)process,
+		       (long)(owner & ((1u << TALLY_TID_BITS_) - 1)), 0, 0, 0, 0) == -TALLY_ESRCH_;
 }
 
 /* Frees the rows of the dead; returns how many. */
@@ -269,19 +307,22 @@ TALLY_SLOW_ char *tally_take_free_row_(uint32_t rows, uint64_t owner)
 TALLY_SLOW_ char *tally_claim_row_(uint64_t generation)
 {
 	struct tally_segment *seg = tally_object_.segment;
-	uint64_t owner = generation << 32 | tally_sys_gettid_();
+	uint64_t claim = __atomic_fetch_add(&tally_object_.claims, 1, __ATOMIC_RELAXED);
+	uint64_t owner =
+		generation << 32 | (claim << TALLY_TID_BITS_ & UINT32_MAX) | tally_sys_gettid_();
 	uint32_t rows = __atomic_load_n(&seg->rows, __ATOMIC_ACQUIRE);
 	char *row = tally_take_free_row_(rows, owner);
 
 	while (!row) {
-		uint32_t now = rows;
+		uint32_t freed = tally_free_dead_rows_(rows), before = rows;
 
-		if (!tally_free_dead_rows_(rows)) {
-			now = tally_more_rows_(rows);
-			if (now == rows)
-				break;
-		}
-		rows = now;
+		/* looked again even if none was freed: another thread may have freed them all */
+		row = tally_take_free_row_(rows, owner);
+		if (row || freed)
+			continue;
+		rows = tally_more_rows_(rows);
+		if (rows == before)
+			break;
 		row = tally_take_free_row_(rows, owner);
 	}
 	return row;
@@ -302,7 +343,7 @@ TALLY_SLOW_ char *tally_own_row_(void)
 	if (t->retry && t->retry--)
 		return (char *)0;
 	generation = tally_generation_();
-	if (!generation || tally_sys_getpid_() != tally_process_.pid)
+	if (!generation)
 		return (char *)0;
 	row = tally_claim_row_(generation);
 	if (!row) {

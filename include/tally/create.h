@@ -81,12 +81,15 @@ TALLY_FN_ const char *tally_program_(void)
 	return base;
 }
 
-/* Bytes that a string takes in the file. */
+/* Bytes that a string takes in the file, with its zero. A long one is cut before a UTF-8 character. */
 TALLY_FN_ uint32_t tally_string_size_(const char *s)
 {
 	size_t n = strlen(s);
 
-	return (uint32_t)(n < TALLY_SEGMENT_NAME_MAX ? n : TALLY_SEGMENT_NAME_MAX) + 1;
+	if (n > TALLY_SEGMENT_NAME_MAX)
+		for (n = TALLY_SEGMENT_NAME_MAX; n > 0 && (s[n] & 0xc0) == 0x80; n--)
+			;
+	return (uint32_t)n + 1;
 }
 
 TALLY_SLOW_ void tally_make_plan_(struct tally_plan_ *p)
@@ -391,10 +394,8 @@ TALLY_SLOW_ char *tally_segment_(const struct tally_plan_ *p)
 			tally_sys_(SYS_getrandom, (long)&number, sizeof(number), 1, 0, 0, 0);
 		tally_file_name_(p, number, name);
 		base = tally_adopt_(p, dir, name, &error);
-		if (base || error == 0)
-			continue; /* ours, or somebody else's: the next slot */
-		if (error != -TALLY_ENOENT_)
-			break;
+		if (base || error != -TALLY_ENOENT_)
+			continue; /* ours, or somebody else's, who may have made it to be in our way */
 		base = tally_create_(p, dir, name, &error);
 		if (!base && error != -TALLY_EEXIST_)
 			break;

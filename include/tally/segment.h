@@ -19,14 +19,15 @@
  *                | row rows-1                                                   |
  *                +--------------------------------------------------------------+  rows_off + rows * row_size
  *
- *   row:  0   8  owner: generation << 32 | thread id; 0: free. Row 0: always 0
+ *   row:  0   8  owner: generation << 32 | claim << 22 | thread id; 0: free. Row 0: always 0
  *         8   8  generation << 32 | process id, as the owner sees it
  *        16   8  generation << 32 | inode of the owner's pid namespace, 0 if unknown
  *        24   8  zero
  *        32      cells, 8 bytes each; a descriptor says which are its own
  *
  * A generation is drawn by each process of the family, so that the owner of a row is one thread of one
- * process, for ever. The two words after the owner count only while their generation is the owner's;
+ * process, for ever; claim counts up, so that a thread id that is used again makes another owner. The two
+ * words after the owner count only while their generation is the owner's;
  * writers use them to find rows whose owner is gone, readers need neither.
  *
  * The value of a counter is the sum of its cell over all rows (wrapping at 2^64); of a gauge, its cell

@@ -54,7 +54,7 @@ TALLY_FN_ long tally_sys_(long nr, long a, long b, long c, long d, long e, long 
 
 /* Values of the kernel's ABI; libc shows some of them only under feature macros. */
 enum tally_abi_ {
-	TALLY_EINTR_ = 4,
+	TALLY_EPERM_ = 1,
 	TALLY_EEXIST_ = 17,
 	TALLY_EINVAL_ = 22,
 	TALLY_ESRCH_ = 3,
@@ -85,6 +85,8 @@ enum tally_abi_ {
 	TALLY_RENAME_NOREPLACE_ = 1,
 	TALLY_RLIMIT_FSIZE_ = 1,
 	TALLY_SIG_SETMASK_ = 2,
+	TALLY_KCMP_VM_ = 1,
+	TALLY_PR_GET_DUMPABLE_ = 3,
 	TALLY_FUTEX_WAKE_OP_PRIVATE_ = 5 | 128,
 	TALLY_AT_SECURE_ = 23,
 	TALLY_AT_EXECFN_ = 31,

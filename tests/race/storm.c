@@ -190,6 +190,33 @@ static void mode_vfork(void)
 	wait_all();
 }
 
+/*
+ * The first count of forked children and grandchildren is their vfork child's. They go on counting while relatives start so many threads that rows are wanted.
+ */
+static void vfork_first(void)
+{
+	if (vfork() == 0) {
+		count_many(10);
+		_exit(0);
+	}
+	wait_all(); /* a zombie would still own its row */
+	count_many(40000 * count);
+}
+
+static void mode_vfork_first(void)
+{
+	for (int i = 0; i < 4; i++)
+		if (fork() == 0) {
+			if (i % 2 && fork() > 0) /* its child is left to whoever takes orphans */
+				_exit(0);
+			vfork_first();
+			_exit(0);
+		}
+	for (int i = 0; i < 100; i++)
+		run_threads(8);
+	wait_all();
+}
+
 static void on_signal(int sig)
 {
 	(void)sig;
@@ -288,6 +315,7 @@ int main(int argc, char **argv)
 		{"fork", mode_fork},
 		{"clone", mode_clone},
 		{"vfork", mode_vfork},
+		{"vfork-first", mode_vfork_first},
 		{"signals", mode_signals},
 		{"forever", mode_forever},
 	};

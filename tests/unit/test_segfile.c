@@ -193,16 +193,54 @@ Test(segfile, refuses_wrong_numbers)
 	REFUSED(m.h->program = 0);
 	REFUSED(m.bytes[m.h->strings_off + 2] = '\n');
 	REFUSED(m.bytes[m.h->strings_off + 2] = 0xff);
-	REFUSED(m.d[0].name = UINT32_MAX);
-	REFUSED(m.d[0].name = 0);
-	REFUSED(m.d[0].type = 0);
-	REFUSED(m.d[0].type = 77);
-	REFUSED(m.d[0].cells = 2);
-	REFUSED(m.d[0].scale = 100);
-	REFUSED(m.d[0].cell = 24);
-	REFUSED(m.d[0].cell = 60);
-	REFUSED(m.d[1].cell = 64);
-	REFUSED(m.d[1].cell = UINT32_MAX - 7);
+	REFUSED(m.h->rows_max = 65536; m.h->row_size = 2048);
+}
+
+#define DROPPED(change)                                                                          \
+	do {                                                                                     \
+		struct errmsg e_ = {""};                                                         \
+		struct segfile *s;                                                               \
+		struct image m;                                                                  \
+		image_init(&m);                                                                  \
+		change;                                                                          \
+		image_write(&m, "x", SIZE);                                                      \
+		cr_assert_eq(segfile_open(dirfd_, "x", &s, &e_), 0, "%s: %s", #change, e_.text); \
+		cr_expect_eq(s->n, 1, "not dropped: %s", #change);                               \
+		cr_expect_eq(s->refused, 1);                                                     \
+		cr_expect_str_neq(s->reason.text, "", "no reason: %s", #change);                 \
+		segfile_close(s);                                                                \
+	} while (0)
+
+Test(segfile, a_wrong_metric_costs_only_itself)
+{
+	DROPPED(m.d[0].name = UINT32_MAX);
+	DROPPED(m.d[0].name = 0);
+	DROPPED(m.d[0].unit = UINT32_MAX);
+	DROPPED(m.bytes[m.h->strings_off + 6] = '-');
+	DROPPED(m.d[0].type = 0);
+	DROPPED(m.d[0].type = 77);
+	DROPPED(m.d[0].cells = 2);
+	DROPPED(m.d[0].scale = 100);
+	DROPPED(m.d[0].cell = 24);
+	DROPPED(m.d[0].cell = 60);
+	DROPPED(m.d[1].cell = 64);
+	DROPPED(m.d[1].cell = UINT32_MAX - 7);
+}
+
+Test(segfile, a_wrong_help_is_left_out)
+{
+	struct errmsg e = {""};
+	struct segfile *s;
+	struct image m;
+
+	image_init(&m);
+	m.bytes[m.h->strings_off + 16] = '\n';
+	image_write(&m, "x", SIZE);
+	cr_assert_eq(segfile_open(dirfd_, "x", &s, &e), 0, "%s", e.text);
+	cr_assert_eq(s->n, 2);
+	cr_expect_str_eq(s->metrics[0].help, "");
+	cr_expect_str_eq(s->metrics[1].help, "Open now");
+	segfile_close(s);
 }
 
 Test(segfile, refuses_what_is_no_file)

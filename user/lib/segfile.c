@@ -69,7 +69,8 @@ static int check_header(const struct tally_segment *h, uint64_t size, struct err
 	if (h->header_size != sizeof(*h) || h->desc_size != sizeof(struct tally_segment_desc))
 		return err_set(e, -EPROTO, "wrong structure sizes");
 	if (h->ndesc > SEGFILE_DESC_MAX || h->strings_len > SEGFILE_STRINGS_MAX ||
-		h->row_size > SEGFILE_ROW_MAX || h->rows_max > SEGFILE_ROWS_MAX)
+		h->row_size > SEGFILE_ROW_MAX || h->rows_max > SEGFILE_ROWS_MAX ||
+		(uint64_t)h->row_size * h->rows_max > SEGFILE_BYTES_MAX)
 		return err_set(e, -E2BIG,
 			"over a limit: %" PRIu32 " metrics, %" PRIu32
 			" bytes of text, rows of %" PRIu32 " bytes, %" PRIu32 " rows",
@@ -98,8 +99,10 @@ static int check_metric(const struct segfile *s, const struct tally_segment_desc
 
 	if (!m.name || !metric_name_valid(m.name))
 		return err_set(e, -EPROTO, "metric %" PRIu32 " has no valid name", i);
-	if (!m.unit || !m.help)
-		return err_set(e, -EPROTO, "%s: unit or help is no valid text", m.name);
+	if (!m.unit)
+		return err_set(e, -EPROTO, "%s: its unit is no valid text", m.name);
+	if (!m.help)
+		m.help = "";
 	if ((d->type != TALLY_TYPE_COUNTER && d->type != TALLY_TYPE_GAUGE) || d->cells != 1)
 		return err_set(e, -EPROTO, "%s: unknown type %u", m.name, d->type);
 	if (d->scale < -18 || d->scale > 18)
@@ -146,8 +149,14 @@ static int read_metrics(struct segfile *s, struct errmsg *e)
 
 	if (r < 0)
 		err_set(e, r, "its descriptors can't be read");
-	for (uint32_t i = 0; r == 0 && i < s->header.ndesc; i++)
-		r = check_metric(s, &desc[i], i, &s->metrics[i], e);
+	for (uint32_t i = 0; r == 0 && i < s->header.ndesc; i++) {
+		struct errmsg *reason = s->refused ? NULL : &s->reason;
+
+		if (check_metric(s, &desc[i], i, &s->metrics[s->n], reason) == 0)
+			s->n++;
+		else
+			s->refused++;
+	}
 	free(desc);
 	return r;
 }
@@ -178,7 +187,6 @@ static int read_constants(struct segfile *s, struct errmsg *e)
 		return err_set(e, r, "its text can't be read");
 	if (s->strings[h->strings_len - 1] != '\0')
 		return err_set(e, -EPROTO, "text without an end");
-	s->n = h->ndesc;
 	memcpy(s->id, h->id, sizeof(s->id));
 	s->birth_ns = h->birth_ns;
 	s->program = string_at(s, h->program);

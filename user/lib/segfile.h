@@ -18,9 +18,11 @@
 #define SEGFILE_ROW_MAX     (1u << 20) /* bytes of a row */
 #define SEGFILE_STRINGS_MAX (8u << 20)
 #define SEGFILE_ROWS_MAX    65536u
+#define SEGFILE_BYTES_MAX   (64u << 20) /* rows_max x row_size; writers use at most half of it */
 
 struct segfile_metric {
-	const char *name, *unit, *help; /* checked: valid metric name, printable UTF-8, bounded */
+	/* checked: a valid metric name, printable UTF-8, bounded; a help text that is not is "" */
+	const char *name, *unit, *help;
 	uint8_t type; /* enum tally_type */
 	int8_t scale;
 	uint32_t cell; /* byte offset in a row */
@@ -36,7 +38,9 @@ struct segfile {
 	uint8_t id[16];
 	uint64_t birth_ns;
 	const char *program, *object;
-	size_t n;
+	size_t n; /* metrics that can be read */
+	size_t refused; /* ... and those that can't; `reason` tells of the first */
+	struct errmsg reason;
 	struct segfile_metric *metrics;
 	uint64_t *values; /* n; of the last segfile_read(): sums over rows (gauges: row 0) */
 	uint32_t rows, starts;
@@ -52,7 +56,7 @@ struct segfile {
 /*
  * Opens dirfd/name (O_NOFOLLOW, O_NONBLOCK, read only), refuses what is not a regular file, checks
  * and copies header, descriptors and strings. -EPROTO with the reason if it is no segment; -EAGAIN
- * if it is still being made.
+ * if it is still being made. A metric that is wrong costs only itself.
  */
 int segfile_open(int dirfd, const char *name, struct segfile **ret, struct errmsg *e);
 void segfile_close(struct segfile *s); /* drops the lock too */
