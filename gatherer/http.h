@@ -14,8 +14,8 @@
 #include "gatherer/config.h"
 
 /*
- * Starts the keeper. To be called before threads are made, keys are loaded and history is opened; fd is a listening
- * socket, which the caller may close after. Returns the keeper's pid or a negative code.
+ * Starts the keeper. To be called before threads are made, keys are loaded and history is opened; fd
+ * is a listening socket, which the caller may close after. Returns the keeper's pid or a negative code.
  */
 pid_t http_start(const struct gatherer_config *cfg, int fd, struct errmsg *e);
 /* Ends the keeper and its server, and waits for it. */

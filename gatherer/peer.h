@@ -24,8 +24,8 @@ void peer_accept(struct gatherer *g, evutil_socket_t fd, const struct sockaddr *
  */
 int peer_send(struct peer *p, enum frame_type type, const ProtobufCMessage *m);
 /*
- * Counts, logs (the same about the same address once a minute), tells the peer why, and closes once it was told.
- * Nothing that it sends from now on is looked at.
+ * Counts, logs (the same about the same address once a minute), tells the peer why, and closes once
+ * it was told. Nothing that it sends from now on is looked at.
  */
 void peer_refuse(struct peer *p, enum refused_for why, uint32_t retry_after_ms, const char *fmt,
 	...) __attribute__((format(printf, 4, 5)));

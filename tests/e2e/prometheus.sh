@@ -70,7 +70,7 @@ python3 - "$T/scraped.json" "$T/dump" "$T/metrics.om" <<-'PY' || fail "Prometheu
 	import json, re, sys
 	from decimal import Decimal
 
-	# History: (node, name, labels) -> {ms: raw value}. The page shows it scaled; a plain integer is exact.
+	# History: (node, name, labels) -> {ms: raw value}. The page shows it scaled.
 	history = {}
 	for line in open(sys.argv[2]):
 	    m = re.match(r'(\S+) ([a-zA-Z0-9_:]+)(?:\{(.*)\})? (-?\d+) \d+ (\d+) \S+$', line)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # What the scripts about gatherer and providers share; sourced after tests/lib/e2e.sh.
 
-# shellcheck shell=bash disable=SC2154
+# shellcheck shell=bash disable=SC2154,SC2034
 HISTDUMP=$B/tests/lib/histdump
 GPORT=$(free_port)
 HPORT=$(free_port)

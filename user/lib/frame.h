@@ -17,9 +17,10 @@
 
 #include "user/lib/buf.h"
 
-#define FRAME_HEADER   8u
-#define FRAME_BODY_MAX (16u << 20) /* a record, such as a schema of 100,000 series, is never split */
-#define WIRE_VERSION   1u
+#define FRAME_HEADER 8u
+#define FRAME_BODY_MAX \
+	(16u << 20) /* a record, such as a schema of 100,000 series, is never split */
+#define WIRE_VERSION 1u
 
 enum frame_type {
 	FRAME_HELLO = 1,
@@ -32,7 +33,13 @@ enum frame_type {
 };
 
 /* Values of Refused.code */
-enum refusal { REFUSED_VERSION = 1, REFUSED_SECRET, REFUSED_PROTOCOL, REFUSED_LIMIT, REFUSED_SHUTDOWN };
+enum refusal {
+	REFUSED_VERSION = 1,
+	REFUSED_SECRET,
+	REFUSED_PROTOCOL,
+	REFUSED_LIMIT,
+	REFUSED_SHUTDOWN
+};
 
 struct frame {
 	uint8_t type;

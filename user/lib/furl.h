@@ -14,9 +14,9 @@
 
 #include "user/lib/identity.h"
 
-#define FURL_HOSTS_MAX	8
+#define FURL_HOSTS_MAX  8
 #define FURL_SECRET_LEN 32 /* base32 characters of a new secret (160 bits) */
-#define FURL_TEXT_MAX	2048
+#define FURL_TEXT_MAX   2048
 
 struct furl {
 	uint8_t id[NODE_ID_SIZE];

@@ -240,8 +240,8 @@ SSL_CTX *tls_context(const struct identity *id, bool server, struct errmsg *e)
 	SSL_CTX_set_max_cert_list(ctx, PEER_CERT_MAX);
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
 	/* Frames have lengths, so an end without close_notify can't pass for anything but an end. */
-	SSL_CTX_set_options(ctx,
-		SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION | SSL_OP_IGNORE_UNEXPECTED_EOF);
+	SSL_CTX_set_options(
+		ctx, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION | SSL_OP_IGNORE_UNEXPECTED_EOF);
 	SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
 	return ctx;
 }

@@ -12,7 +12,7 @@
 
 #include "user/lib/err.h"
 
-#define NODE_ID_SIZE	 32u
+#define NODE_ID_SIZE     32u
 #define FINGERPRINT_SIZE 53u /* base32 (a-z2-7, no padding) of 32 bytes, and a zero */
 
 struct identity; /* a private key and its certificate */

@@ -140,9 +140,8 @@ static void link_check_pin(struct link *l)
 	fingerprint_format(l->furl.id, want);
 	l->stats.refused++;
 	link_fail(l, LINK_REFUSED_MIN,
-		"has another key than the furl says: it shows %s, the furl names %s; nothing was "
-		"told "
-		"to it",
+		"has another key than the furl says: it shows %s, the furl names %s; it was told "
+		"nothing",
 		got, want);
 }
 
