@@ -18,8 +18,8 @@
 #include "user/lib/buf.h"
 
 #define FRAME_HEADER 8u
-#define FRAME_BODY_MAX \
-	(16u << 20) /* a record, such as a schema of 100,000 series, is never split */
+/* A record, such as a schema of 100,000 series, is never split. */
+#define FRAME_BODY_MAX (16u << 20)
 #define WIRE_VERSION 1u
 
 enum frame_type {
