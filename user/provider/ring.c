@@ -217,7 +217,8 @@ static int list_files(struct ring *r)
 		err = add_file(r, &f);
 	}
 	closedir(d);
-	qsort(r->files, r->nfiles, sizeof(r->files[0]), by_number);
+	if (r->nfiles)
+		qsort(r->files, r->nfiles, sizeof(r->files[0]), by_number);
 	return err;
 }
 

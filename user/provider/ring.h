@@ -16,7 +16,7 @@
 #include "user/lib/recfile.h"
 #include "user/lib/stream.h"
 
-#define RING_FILES_MAX 1024u
+#define RING_FILES_MAX 256u
 #define RING_LIMIT_MIN (256u << 10)
 
 struct ring;

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Registration checks the interface; producers that fail spoil nothing for the others. */
+#include <criterion/criterion.h>
+
+#include "tests/lib/polling.h"
+#include "user/lib/util.h"
+
+static struct registry registry;
+static struct snapshot snap;
+static struct group group;
+static const struct provider_env env = {.interval_ns = 1000000000};
+static int closed;
+
+static int open_ok(struct producer *p, const struct provider_env *e, struct errmsg *msg)
+{
+	return 0;
+}
+
+static int open_fails(struct producer *p, const struct provider_env *e, struct errmsg *msg)
+{
+	return err_set(msg, -EPERM, "not today");
+}
+
+static int stats_ok(struct producer *p, struct snapshot *s)
+{
+	uint64_t now = clock_monotonic_ns();
+
+	group.values[0]++;
+	return snapshot_add(s, &group, now, now + 500);
+}
+
+static int stats_fails(struct producer *p, struct snapshot *s)
+{
+	return -EIO;
+}
+
+/* Fails after it has added what it could. */
+static int stats_half(struct producer *p, struct snapshot *s)
+{
+	stats_ok(p, s);
+	return -EIO;
+}
+
+static int stats_busy(struct producer *p, struct snapshot *s)
+{
+	uint64_t end = clock_monotonic_ns() + 20000000;
+
+	while (clock_monotonic_ns() < end)
+		;
+	return 0;
+}
+
+static void close_it(struct producer *p)
+{
+	closed++;
+}
+
+static void setup(void)
+{
+	struct series s = {(char *)"a", (char *)"", (char *)"", (char *)"help", METRIC_COUNTER,
+		VALUE_U64, SERIES_VALUE, 0};
+
+	group.schema.group = strdup("g");
+	group.values = calloc(1, sizeof(uint64_t));
+	cr_assert_eq(schema_add(&group.schema, &s), 0);
+}
+
+static void teardown(void)
+{
+	registry_close(&registry);
+	snapshot_release(&snap);
+	group_release(&group);
+}
+
+TestSuite(registry, .init = setup, .fini = teardown);
+
+static int add(const struct producer_ops *ops, struct errmsg *e)
+{
+	return registry_add(&registry, ops, e);
+}
+
+Test(registry, incomplete_interfaces_are_refused)
+{
+	static const struct producer_ops no_name = {NULL, "", open_ok, stats_ok, close_it},
+					 empty_name = {"", "", open_ok, stats_ok, close_it},
+					 no_open = {"a", "", NULL, stats_ok, close_it},
+					 no_stats = {"a", "", open_ok, NULL, close_it},
+					 no_close = {"a", "", open_ok, stats_ok, NULL};
+	struct errmsg e;
+
+	cr_expect_eq(add(&no_name, &e), -EINVAL);
+	cr_expect_eq(add(&empty_name, &e), -EINVAL);
+	cr_expect_eq(add(&no_open, &e), -EINVAL);
+	cr_expect(strstr(e.text, "'a' has no open()"), "%s", e.text);
+	cr_expect_eq(add(&no_stats, &e), -EINVAL);
+	cr_expect(strstr(e.text, "no get_stats()"), "%s", e.text);
+	cr_expect_eq(add(&no_close, &e), -EINVAL);
+	cr_expect(strstr(e.text, "no close()"), "%s", e.text);
+	cr_expect_eq(registry.n, 0);
+}
+
+Test(registry, names_and_numbers_are_limited)
+{
+	static struct producer_ops many[PRODUCERS_MAX + 1];
+	static char names[PRODUCERS_MAX + 1][8];
+	struct errmsg e;
+
+	for (unsigned i = 0; i <= PRODUCERS_MAX; i++) {
+		snprintf(names[i], sizeof(names[i]), "p%u", i);
+		many[i] = (struct producer_ops){names[i], "", open_ok, stats_ok, close_it};
+		cr_expect_eq(add(&many[i], &e), i < PRODUCERS_MAX ? 0 : -E2BIG);
+	}
+	cr_expect_eq(add(&many[3], &e), -EEXIST);
+	cr_expect(strstr(e.text, "'p3'"), "%s", e.text);
+}
+
+Test(registry, failures_stay_apart)
+{
+	static const struct producer_ops bad_open = {"bad_open", "", open_fails, stats_ok,
+						 close_it},
+					 fails = {"fails", "", open_ok, stats_fails, close_it},
+					 half = {"half", "", open_ok, stats_half, close_it},
+					 good = {"good", "", open_ok, stats_ok, close_it};
+	struct errmsg e;
+
+	cr_assert_eq(add(&bad_open, &e) | add(&fails, &e) | add(&half, &e) | add(&good, &e), 0);
+	cr_expect_eq(registry_open(&registry, &env), 3);
+	for (int i = 0; i < 5; i++) {
+		snapshot_begin(&snap);
+		cr_expect_eq(registry_get_stats(&registry, &snap), 2);
+		cr_expect_eq(snap.n, 2);
+		cr_expect_eq(snap.series, 2);
+	}
+	cr_expect_eq(group.values[0], 10);
+	cr_expect_eq(registry.producers[0].polls, 0);
+	cr_expect_eq(registry.producers[1].errors, 5);
+	cr_expect_eq(registry.producers[2].errors, 5);
+	cr_expect_eq(registry.producers[3].errors, 0);
+	cr_expect_eq(registry.producers[3].polls, 5);
+	cr_expect_eq(registry.producers[3].last_series, 1);
+	registry_close(&registry);
+	cr_expect_eq(closed, 3, "what was not opened is not closed");
+}
+
+Test(registry, cost_is_booked_to_its_producer)
+{
+	static const struct producer_ops busy = {"busy", "", open_ok, stats_busy, close_it},
+					 good = {"good", "", open_ok, stats_ok, close_it};
+	struct errmsg e;
+
+	cr_assert_eq(add(&busy, &e) | add(&good, &e), 0);
+	cr_assert_eq(registry_open(&registry, &env), 2);
+	snapshot_begin(&snap);
+	registry_get_stats(&registry, &snap);
+	/* 20 ms on the clock; others may have had the CPU for most of it */
+	cr_expect_gt(registry.producers[0].cpu_ns, 2000000);
+	cr_expect_lt(registry.producers[1].cpu_ns, registry.producers[0].cpu_ns);
+}
+
+Test(registry, a_forgotten_group_is_not_in_the_snapshot)
+{
+	struct group other = group;
+
+	snapshot_begin(&snap);
+	cr_assert_eq(
+		snapshot_add(&snap, &group, snap.monotonic_ns + 10, snap.monotonic_ns + 30), 0);
+	cr_assert_eq(snapshot_add(&snap, &other, 5, 3), 0);
+	cr_expect_eq(snap.due[0].begin_ns, 10);
+	cr_expect_eq(snap.due[0].window_ns, 20);
+	cr_expect_eq(snap.due[1].begin_ns + snap.due[1].window_ns, 0);
+	snapshot_forget(&snap, &group);
+	cr_assert_eq(snap.n, 1);
+	cr_expect_eq(snap.due[0].group, &other);
+	cr_expect_eq(snap.series, 1);
+}
