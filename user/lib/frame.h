@@ -20,7 +20,7 @@
 #define FRAME_HEADER 8u
 /* A record, such as a schema of 100,000 series, is never split. */
 #define FRAME_BODY_MAX (16u << 20)
-#define WIRE_VERSION 1u
+#define WIRE_VERSION   1u
 
 enum frame_type {
 	FRAME_HELLO = 1,
