@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Registration checks the interface; producers that fail spoil nothing for the others. */
 #include <criterion/criterion.h>
+#include <stdio.h>
 
 #include "tests/lib/polling.h"
 #include "user/lib/util.h"

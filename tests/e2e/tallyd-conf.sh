@@ -1,0 +1,61 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# tallyd's configuration: what is wrong is refused with file and line and exit code 2; the command line
+# wins over the file.
+. tests/lib/e2e.sh
+
+mkdir "$T/seg"
+conf=$T/tallyd.conf
+
+# refused LINE WORDS: the configuration on standard input
+refused()
+{
+	cat >"$conf"
+	must_fail 2 "$B/bin/tallyd" --foreground --config "$conf" --state-dir "$T/state"
+	contains "where" "$(cat "$T/out")" "$conf:$1: "
+	contains "what" "$(cat "$T/out")" "$2"
+	[ ! -e "$T/state" ] || fail "a refused configuration made the state directory"
+}
+
+refused 2 "did you mean 'interval'" <<<$'[tallyd]\nintervall = 1s'
+refused 3 "'1 fortnight' is no value" <<<$'[tallyd]\n# a comment\ninterval = 1 fortnight'
+refused 2 "at least 100ms" <<<$'[tallyd]\ninterval = 1ms'
+refused 2 "at least 256K" <<<$'[tallyd]\nring-size = 1K'
+refused 2 "command line only" <<<$'[tallyd]\nonce = yes'
+refused 2 "section" <<<$'[gatherer]\nname = x'
+refused 3 "neither" <<<$'[tallyd]\nname = x\n\tand more of it'
+refused 2 "longer than" <<<"[tallyd]"$'\n'"name = $(printf 'x%.0s' {1..500})"
+must_fail 1 "$B/bin/tallyd" --foreground --config "$T/none.conf" --state-dir "$T/state"
+contains "a missing file" "$(cat "$T/out")" "$T/none.conf"
+must_fail 2 "$B/bin/tallyd" --foreground --log-level loud
+must_fail 2 "$B/bin/tallyd" --foreground --producers nosuch --state-dir "$T/state" \
+	--segment-dir "$T/seg" --user "$(id -un)"
+rm -rf "$T/state"
+
+cat >"$conf" <<END
+[tallyd]
+state-dir = $T/state
+segment-dir = $T/seg
+furl-file = $T/none
+interval = 1h
+  name = from-file
+user = $(id -un)
+producers = self
+END
+start one "$B/bin/tallyd" --foreground --config "$conf"
+wait_log one 'ready: node from-file,.* 1 producers'
+stop one
+start two "$B/bin/tallyd" --foreground --config "$conf" --name from-cli --producers proc,self
+wait_log two 'ready: node from-cli,.* 2 producers'
+stop two
+
+# The installed example says what is so by default: all of it is comments.
+"$B/bin/tallyd" --once --config tools/packaging/tallyd.conf proc >/dev/null ||
+	fail "tools/packaging/tallyd.conf is not accepted"
+sed -n 's/^# *\([a-z-]*\) = .*/\1/p' tools/packaging/tallyd.conf >"$T/named"
+[ -s "$T/named" ] || fail "tools/packaging/tallyd.conf names no options"
+while read -r option; do
+	grep -q -- "--$option" <("$B/bin/tallyd" --help) ||
+		fail "tools/packaging/tallyd.conf names '$option', which does not exist"
+done <"$T/named"
+pass
