@@ -147,7 +147,15 @@ wait_file()
 # wait_log NAME REGEX [SECONDS] [COUNT]: until NAME's log has COUNT (1) lines that match.
 wait_log()
 {
-	wait_until "${3:-10}" "'$2' in the log of $1" log_has "$T/$1.log" "$2" "${4:-1}"
+	wait_until "${3:-10}" "'$2' in the log of $1" log_has_or_ended "$1" "$2" "${4:-1}"
+	log_has "$T/$1.log" "$2" "${4:-1}" || fail "$1 ended"
+}
+
+# There is no sense in waiting for what a child that has ended will say.
+log_has_or_ended()
+{
+	log_has "$T/$1.log" "$2" "$3" && return
+	[ -n "${CHILD[$1]:-}" ] && ! is_running "$1" && ! log_has "$T/$1.log" "$2" "$3"
 }
 
 log_has()

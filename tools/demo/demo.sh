@@ -96,7 +96,7 @@ tally()
 mean_rate()
 {
 	tally get --sum --rate --step "$((DURATION + 600))s" --from -600s --csv "$1" 2>/dev/null |
-		tail -n 1 | awk -F, '{ printf "%.1f", $(NF - 2) }'
+		tail -n 1 | awk -F, '{ printf $(NF - 2) < 10 ? "%.3f" : "%.0f", $(NF - 2) }'
 }
 
 show_series()
@@ -114,28 +114,46 @@ show_table()
 	show_series 'demo_sent_bytes{node="alpha"}' rate
 	show_series 'demo_errors{node="alpha"}' rate
 	show_series 'demo_requests{node="beta"}' rate
-	show_series 'context_switches{node="alpha"}' rate
 	show_series 'sched_switches{node="alpha"}' rate
 	show_series 'sched_oncpu_seconds{node="alpha"}' rate
 	show_series 'sched_runq_latency_seconds_sum{node="alpha"}' rate
-	show_series 'memory_MemAvailable_bytes{node="alpha"}' value
-	tally size | awk 'NF == 2 { size[$1] = $2 } { last = $NF } END {
-		printf "\n  %s bytes per sample on disk: %d samples of %d series in %d bytes\n",
-			last, size["samples"], size["series"], size["bytes"] }'
+	show_series 'context_switches{node="alpha"}' rate
+	show_series 'network_receive_bytes{node="alpha"}' rate
+	show_series 'memory_available_bytes{node="alpha"}' value
+	show_series 'tallyd_cpu_seconds{node="alpha"}' rate
+	show_size
 }
 
+# The newest values are kept in the open log too, with all names, for the time until it is sealed.
+show_size()
+{
+	local sealed open
+	sealed=$(cat "$HISTORY"/*.tly | wc -c)
+	open=$(cat "$HISTORY"/*.rec | wc -c)
+	tally size | awk -v sealed="$sealed" -v open="$open" '
+		NF == 2 { size[$1] = $2 }
+		END { printf "\n  %.2f bytes per sample on disk: %d samples of %d series in %d bytes",
+			sealed / size["samples"], size["samples"], size["series"], sealed
+			printf " (and an open log of %d)\n", open }'
+}
+
+# As munin-node runs it: by a link's name, with its configuration in the environment.
 show_munin()
 {
-	ln -sf "$B/bin/tally-munin" "$T/tally_demo_requests"
-	printf '\n  munin asks tally_demo_requests for its config, and for its values:\n\n'
-	env_history=$HISTORY history=$HISTORY "$T/tally_demo_requests" config | sed 's/^/    /'
-	env_history=$HISTORY history=$HISTORY "$T/tally_demo_requests" | sed 's/^/    /'
+	local plugin=$T/tally_demo_requests_total
+	ln -sf "$B/bin/tally-munin" "$plugin"
+	printf '\n  munin asks the plugin %s for its config, and for its values:\n\n' "$(basename "$plugin")"
+	history=$HISTORY "$plugin" config >"$T/munin.config" || fail "the munin plugin's config"
+	history=$HISTORY "$plugin" >"$T/munin.values" || fail "the munin plugin's values"
+	sed 's/^/    /' "$T/munin.config"
+	echo
+	sed 's/^/    /' "$T/munin.values"
 }
 
 run_line()
 {
-	gatherer_start --head-age 10s
-	say "tally-gatherer is up; providers get this furl: $(cut -c 1-48 "$T/furl")..."
+	gatherer_start
+	say "tally-gatherer is up; its furl for providers: $(cut -c 1-40 "$T/gatherer/furl")..."
 	provider_start alpha
 	provider_start beta --producers proc,self,segments
 	server_start alpha
@@ -152,7 +170,7 @@ run_line()
 		until_share 45
 		restart alpha 1 provider_start alpha
 		until_share 65
-		restart gatherer 1 gatherer_start --head-age 10s
+		restart gatherer 1 gatherer_start
 	fi
 	until_share 100
 	wait "$(pid_of load-alpha)" "$(pid_of load-beta)"
@@ -161,6 +179,8 @@ run_line()
 	stop server-alpha
 	stop server-beta
 	line_end alpha beta
+	line_seal
+	say "history is sealed: compressed columns"
 }
 
 echo "tally's demo: counters of programs and of the kernel, on their way to a graph"
@@ -180,3 +200,15 @@ show_munin
 tally plot --rate --from "-$(($(date +%s) - LINE_BEGIN + 2))s" --png "$T/graph.png" \
 	--title "Requests per second" 'demo_requests' || fail "no graph"
 [ "$INEXACT" = 0 ] || fail "history and the servers' own account disagree"
+tally check >"$T/check" 2>&1 || fail "tally check: $(head -n 5 "$T/check")"
+here=${T#"$PWD"/}
+bin=${B#"$PWD"/}/bin
+cat <<END
+
+  The picture of it:    $here/graph.png
+  In the terminal:      $bin/tally plot --rate --dir $here/gatherer/history demo_requests
+  All that was stored:  $bin/tally ls --dir $here/gatherer/history
+  Is it sound?          $bin/tally check --dir $here/gatherer/history
+  What was all that?    docs/demo.md; a counter of your own: README.md
+END
+pass

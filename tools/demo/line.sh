@@ -7,6 +7,7 @@
 
 # shellcheck shell=bash
 HISTORY=$T/gatherer/history
+INTERVAL=500ms
 LINE_BEGIN=$(date +%s)
 AS_USER=()
 LINE_USER=$(id -un)
@@ -60,13 +61,20 @@ line_begin()
 	HTTP_PORT=$(free_port)
 }
 
+# start_ready NAME COMMAND...: a child, once it says in its log that it is ready.
+start_ready()
+{
+	local seen
+	seen=$(grep -c ': ready' "$T/$1.log" 2>/dev/null)
+	start "$@"
+	wait_log "$1" ': ready' 15 $((${seen:-0} + 1))
+}
+
 gatherer_start()
 {
-	start gatherer "${AS_USER[@]}" "$B/bin/tally-gatherer" --foreground --data-dir "$T/gatherer" \
-		--listen "127.0.0.1:$GATHERER_PORT" --http-listen "127.0.0.1:$HTTP_PORT" \
-		--furl-file "$T/furl" --interval "${INTERVAL:-1s}" --user "$LINE_USER" "$@"
-	wait_file "$T/furl"
-	wait_port "$GATHERER_PORT"
+	start_ready gatherer "${AS_USER[@]}" "$B/bin/tally-gatherer" --foreground --user "$LINE_USER" \
+		--data-dir "$T/gatherer" --furl-file "$T/gatherer/furl" --interval "$INTERVAL" \
+		--listen "127.0.0.1:$GATHERER_PORT" --http-listen "127.0.0.1:$HTTP_PORT" "$@"
 }
 
 # segment_dir NODE: where its programs make their segments; TALLY_DIR of the programs.
@@ -86,9 +94,9 @@ provider_start()
 	local node=$1
 	shift
 	line_dir "$T/$node"
-	start "$node" "$B/bin/tallyd" --foreground --name "$node" --furl-file "$T/furl" \
-		--state-dir "$T/$node" --run-dir "$T/$node" --segment-dir "$(segment_dir "$node")" \
-		--interval "${INTERVAL:-1s}" --user "$LINE_USER" "$@"
+	start_ready "$node" "$B/bin/tallyd" --foreground --user "$LINE_USER" --name "$node" \
+		--furl-file "$T/gatherer/furl" --state-dir "$T/$node" --run-dir "$T/$node" \
+		--segment-dir "$(segment_dir "$node")" --interval "$INTERVAL" "$@"
 }
 
 # value_of SELECTOR: the newest value in history, summed over what the selector means. Of the columns
@@ -99,12 +107,25 @@ value_of()
 		awk -F, '{ print $(NF - 2) }'
 }
 
-# The parts in the order of the data's way, so that each hands over what it has.
+# line_end NODE...: the parts in the order of the data's way, so that each hands over what it has.
 line_end()
 {
 	local node
 	for node; do
 		stop "$node" 15
 	done
+	stop gatherer 15
+}
+
+has_sealed()
+{
+	compgen -G "$HISTORY/*.tly"
+}
+
+# What is young is in an open log. A gatherer that may not let it get older than a second compresses it.
+line_seal()
+{
+	gatherer_start --head-age 1s
+	wait_until 15 "a sealed file in $HISTORY" has_sealed
 	stop gatherer 15
 }
