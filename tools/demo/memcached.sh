@@ -36,6 +36,7 @@ fetch_source()
 
 find_source()
 {
+	mkdir -p "$CACHE"
 	SOURCE=$(find "$CACHE" -maxdepth 1 -type d -name 'memcached-*' | sort | tail -n 1)
 }
 
@@ -127,9 +128,9 @@ show_different()
 		"$(stat_of bytes_written)" "items that were got; all answers with their words"
 	printf '  %-34s %12s %12s  %s\n' "links less unlinks, curr_items" \
 		$(($(tally_of item_link) - $(tally_of item_unlink))) "$(stat_of curr_items)" \
-		"the probe also fires for items that were not linked"
-	printf '  %-34s %12s %12s  %s\n' "connections released, curr_conn." "$(tally_of conn_release)" \
-		"$(stat_of curr_connections)" "gone; still there"
+		"the same only while nothing is unlinked twice: the probe fires then too"
+	printf '  %-34s %12s %12s  %s\n' "conn_release, curr_connections" "$(tally_of conn_release)" \
+		"$(stat_of curr_connections)" "those that ended; those that are open"
 }
 
 find_source
@@ -159,7 +160,5 @@ compare
 show_different
 echo
 [ "$DIFFERENT" = 0 ] || fail "tally and memcached disagree"
-echo "  $(tally_of command_get item_link item_unlink item_remove item_update assoc_find assoc_insert \
-	assoc_delete) increments of the busiest probes, none lost."
-echo "  Look further: build/bin/tally ls --dir ${HISTORY#"$PWD"/}"
+echo "  All that was stored:  ${B#"$PWD"/}/bin/tally ls --dir ${HISTORY#"$PWD"/} 'memcached_*'"
 pass
