@@ -150,11 +150,13 @@ static SSL *dial(const struct furl *f, const struct identity *id)
 	SSL *ssl = SSL_new(ctx);
 	int fd;
 
+	SSL_CTX_free(ctx); /* ssl holds it */
 	if (getaddrinfo(f->hosts[0].host, f->hosts[0].port, &hints, &ai))
 		die("no such host");
 	fd = socket(ai->ai_family, SOCK_STREAM, 0);
 	if (connect(fd, ai->ai_addr, ai->ai_addrlen))
 		die("can't connect");
+	freeaddrinfo(ai);
 	SSL_set_fd(ssl, fd);
 	if (SSL_connect(ssl) != 1)
 		die("no handshake");
@@ -251,6 +253,9 @@ int main(int argc, char **argv)
 		kinds[kind].put(&out);
 		send_all(ssl, &out);
 	}
+	close(SSL_get_fd(ssl));
+	SSL_free(ssl);
+	identity_free(id);
 	buf_release(&in);
 	buf_release(&out);
 	return welcomed ? 0 : 1;
