@@ -148,7 +148,16 @@ contains "table of suggestions" "$table" '^tally_ +\| no +\| yes \(.*\+http_requ
 eval "$suggestions"
 
 # --- munin-node serves them ---
-start munin-node munin-node --config "$T/node.conf" --servicedir "$T/plugins" --sconfdir "$T/conf"
+# It has no option for its directories: they are in a module, of which it gets a copy with ours.
+defaults=$(perl -MMunin::Common::Defaults -e 'print $INC{"Munin/Common/Defaults.pm"}') ||
+	fail "munin has no defaults"
+mkdir -p "$T/etc" "$T/perl/Munin/Common"
+ln -s "$T/plugins" "$T/etc/plugins"
+ln -s "$T/conf" "$T/etc/plugin-conf.d"
+sed -e "s|^\(our \$MUNIN_CONFDIR *= *\).*|\1q{$T/etc};|" \
+	-e "s|^\(our \$MUNIN_PLUGSTATE *= *\).*|\1q{$T/state};|" "$defaults" \
+	>"$T/perl/Munin/Common/Defaults.pm"
+PERL5LIB=$T/perl start munin-node munin-node --foreground --config "$T/node.conf"
 wait_port "$port" 20
 
 # ask COMMAND...: the node's answer, without its greeting

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """pngstat.py FILE RRGGBB: size of a picture, and the columns in which a colour is seen, as ranges.
 
-Prints "WIDTHxHEIGHT FROM-TO FROM-TO ...". A colour counts from ten grey levels around it.
+Prints "WIDTHxHEIGHT FROM-TO FROM-TO ...". Ten levels around the colour count too, and up to nine columns
+without it don't end a range: smoothed edges are paler.
 """
 import struct
 import sys
@@ -56,14 +57,13 @@ def main():
     wanted = bytes.fromhex(sys.argv[2])
     columns = [any(max(abs(line[x * bpp + i] - wanted[i]) for i in range(3)) <= 10 for line in lines)
                for x in range(width)]
-    ranges, start = [], None
-    for x, seen in enumerate(columns + [False]):
-        if seen and start is None:
-            start = x
-        elif not seen and start is not None:
-            ranges.append(f"{start}-{x - 1}")
-            start = None
-    print(f"{width}x{height}", *ranges)
+    ranges = []
+    for x in (x for x, seen in enumerate(columns) if seen):
+        if ranges and x - ranges[-1][1] < 10:
+            ranges[-1][1] = x
+        else:
+            ranges.append([x, x])
+    print(f"{width}x{height}", *(f"{first}-{last}" for first, last in ranges))
 
 
 main()
