@@ -84,7 +84,7 @@ static inline int segmaker_make(const char *dir, const char *file, const char *p
 	size_t size = sizeof(struct tally_segment) + n * (sizeof(struct tally_segment_desc) + 300) +
 		      600 + SEGMAKER_ROWS * (TALLY_ROW_HEADER + 8 * n + TALLY_ROW_ALIGN);
 	uint8_t *bytes = calloc(1, size);
-	char path[512];
+	char path[1024];
 	int fd;
 
 	snprintf(path, sizeof(path), "%s/%s", dir, file);

@@ -2,13 +2,13 @@
 /*
  * The journal of folds.
  *
- *   header, 44 bytes                        record, 8 + len bytes
+ *   header, 44 bytes                        record, 12 + len bytes
  *    0  8  "TALLYFLD"                        0  4  len of the payload
- *    8  4  version (1)                       4  4  crc32 of len and payload
- *   12  4  zero                              8  n  payload
- *   16 16  boot id
+ *    8  4  version (1)                       4  4  crc32 of the payload
+ *   12  4  zero                              8  4  crc32 of bytes 0..7: len can be trusted, so that
+ *   16 16  boot id                                 a torn end is not mistaken for damage
  *   32  8  since when these totals count, realtime ns
- *   40  4  crc32 of bytes 0..39
+ *   40  4  crc32 of bytes 0..39                   12  n  payload
  *
  *   payload   u8 kind: 1 FOLD, 2 TOTAL, 3 BASE
  *             FOLD and BASE: u64 device, inode, birth time; 16 bytes id
@@ -34,7 +34,7 @@
 #define MAGIC         "TALLYFLD"
 #define VERSION       1u
 #define HEADER        44u
-#define RECORD        8u
+#define RECORD        12u
 #define TEMP_NAME     FOLD_JOURNAL_NAME ".tmp"
 #define ASIDE_NAME    FOLD_JOURNAL_NAME ".damaged"
 #define COMPACT_BYTES (256u << 10)
@@ -172,9 +172,9 @@ static void put_record(struct buf *out, enum kind kind, const struct fold_id *id
 	const struct program *p, const struct fold_value *values, size_t n)
 {
 	size_t start = out->len;
-	uint32_t len, crc;
+	uint32_t head[3] = {0};
 
-	buf_put_u64(out, 0);
+	buf_put(out, head, RECORD);
 	buf_put_u8(out, (uint8_t)kind);
 	if (id)
 		put_id(out, id);
@@ -193,11 +193,10 @@ static void put_record(struct buf *out, enum kind kind, const struct fold_id *id
 	}
 	if (buf_error(out))
 		return;
-	len = (uint32_t)(out->len - start - RECORD);
-	memcpy(out->data + start, &len, 4);
-	crc = (uint32_t)crc32(0, out->data + start, 4);
-	crc = (uint32_t)crc32(crc, out->data + start + RECORD, len);
-	memcpy(out->data + start + 4, &crc, 4);
+	head[0] = (uint32_t)(out->len - start - RECORD);
+	head[1] = (uint32_t)crc32(0, out->data + start + RECORD, head[0]);
+	head[2] = (uint32_t)crc32(0, (const Bytef *)head, 8);
+	memcpy(out->data + start, head, RECORD);
 }
 
 static void put_header(struct buf *out, const struct fold *f)
@@ -328,17 +327,17 @@ static int get_record(struct fold *f, const uint8_t *payload, size_t len)
 /* Size of the record at p; 0: it is not complete; -EBADMSG: it is damaged. */
 static ssize_t check_record(const uint8_t *p, size_t n)
 {
-	uint32_t len, want, crc;
+	uint32_t head[3];
 
 	if (n < RECORD)
 		return 0;
-	memcpy(&len, p, 4);
-	memcpy(&want, p + 4, 4);
-	if (len > n - RECORD)
+	memcpy(head, p, RECORD);
+	if (head[2] != (uint32_t)crc32(0, p, 8))
+		return -EBADMSG;
+	if (head[0] > n - RECORD)
 		return 0;
-	crc = (uint32_t)crc32(0, p, 4);
-	crc = (uint32_t)crc32(crc, p + RECORD, len);
-	return crc == want ? (ssize_t)(RECORD + len) : -EBADMSG;
+	return head[1] == (uint32_t)crc32(0, p + RECORD, head[0]) ? (ssize_t)(RECORD + head[0])
+								  : -EBADMSG;
 }
 
 /* Returns 0, or -EBADMSG if records are lost. Either way f->bytes is where the good ones end. */

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the halves of the producer "segments" share: segscan.c finds and opens files, segments.c reads
+ * and folds them.
+ */
+#ifndef TALLY_USER_PROVIDER_SEGMENTS_INT_H
+#define TALLY_USER_PROVIDER_SEGMENTS_INT_H
+
+#include <dirent.h>
+
+#include "user/lib/segfile.h"
+#include "user/provider/fold.h"
+#include "user/provider/segments.h"
+
+#define NO_METRIC UINT32_MAX
+
+/* A file of the directory. */
+struct entry {
+	char *name; /* NULL: it is gone from the directory */
+	ino_t ino;
+	uint64_t hash; /* of name */
+	bool seen; /* in the scan that is under way */
+	struct segfile *seg; /* NULL: refused */
+	struct program *program;
+	uint32_t *map; /* metric of the segment -> metric of the program, or NO_METRIC */
+	bool has_base; /* some of it is folded already */
+	bool written; /* its fold is in the journal, and waits for the sync */
+};
+
+struct segments {
+	DIR *dir;
+	char *path; /* for messages */
+	bool read_only;
+	bool rescan; /* work was left over */
+	bool complete; /* the directory has been listed to its end once */
+	int64_t mtime_ns; /* of the directory, when it was listed */
+	int64_t scanned_ns; /* realtime of that */
+	struct entry *entries;
+	size_t n;
+	uint32_t *slots; /* hash table of names: index + 1 */
+	size_t nslots;
+	size_t living_max;
+	struct programs programs;
+	struct fold *fold;
+	struct segments_stats stats;
+	struct diag_limit refuse_limit;
+};
+
+struct fold_id entry_id(const struct entry *e);
+/* Closes the segment, and forgets the file. Another entry takes its place in the array. */
+void segments_remove_entry(struct segments *s, struct entry *e);
+void entry_release(struct entry *e);
+/* Brings the entries up to date with the directory, if that may have changed. */
+int segments_scan(struct segments *s);
+/* A line in the log about a file, at most one a second: users make files at will. */
+bool segments_may_log(struct segments *s);
+
+#endif

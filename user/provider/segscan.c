@@ -1,0 +1,383 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * The files of the segment directory: which are new, which are gone, which are no segments.
+ *
+ * The directory is listed only if its modification time says that it has changed, or if work was left
+ * over. The first listing is taken in whole; after that OPENS_PER_POLL new files are opened at a poll.
+ */
+#include "user/provider/segments_int.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "user/lib/diag.h"
+#include "user/lib/util.h"
+
+#define ENTRIES_MAX    65536u
+#define OPENS_PER_POLL 1024u
+#define NEW_AGE_NS     (10 * NSEC_PER_SEC)
+#define MTIME_GRAIN_NS NSEC_PER_SEC
+#define REFUSE_LOG_NS  NSEC_PER_SEC
+
+const char *const segment_refusals[REFUSED_REASONS] = {
+	[REFUSED_FORMAT] = "format",
+	[REFUSED_LARGE] = "too_large",
+	[REFUSED_UNREADABLE] = "unreadable",
+};
+
+/* --- entries --------------------------------------------------------------------------------- */
+
+static uint64_t hash_name(const char *s)
+{
+	uint64_t h = 0xcbf29ce484222325ull;
+
+	while (*s)
+		h = (h ^ (uint8_t)*s++) * 0x100000001b3ull;
+	return h ^ h >> 31;
+}
+
+void entry_release(struct entry *e)
+{
+	segfile_close(e->seg);
+	free(e->map);
+	free(e->name);
+}
+
+void segments_remove_entry(struct segments *s, struct entry *e)
+{
+	if (e->seg)
+		s->stats.segments--;
+	entry_release(e);
+	*e = s->entries[--s->n];
+}
+
+struct fold_id entry_id(const struct entry *e)
+{
+	struct fold_id id = {e->seg->dev, e->seg->ino, e->seg->btime_ns, {0}};
+
+	memcpy(id.id, e->seg->id, sizeof(id.id));
+	return id;
+}
+
+static int index_names(struct segments *s)
+{
+	size_t n = 64;
+
+	while (n < 2 * s->n)
+		n *= 2;
+	if (n != s->nslots) {
+		uint32_t *slots = reallocarray(s->slots, n, sizeof(*slots));
+
+		if (!slots)
+			return -ENOMEM;
+		s->slots = slots;
+		s->nslots = n;
+	}
+	memset(s->slots, 0, n * sizeof(*s->slots));
+	for (size_t i = 0; i < s->n; i++) {
+		size_t at = s->entries[i].hash & (n - 1);
+
+		if (!s->entries[i].name)
+			continue;
+		while (s->slots[at])
+			at = (at + 1) & (n - 1);
+		s->slots[at] = (uint32_t)i + 1;
+	}
+	return 0;
+}
+
+/* Entries that were added since index_names() are not found: a directory lists a name once. */
+static struct entry *find_name(const struct segments *s, const char *name, uint64_t hash)
+{
+	size_t at = hash & (s->nslots - 1);
+
+	for (; s->slots[at]; at = (at + 1) & (s->nslots - 1)) {
+		struct entry *e = &s->entries[s->slots[at] - 1];
+
+		if (e->hash == hash && e->name && !strcmp(e->name, name))
+			return e;
+	}
+	return NULL;
+}
+
+static struct entry *add_entry(struct segments *s, const char *name, ino_t ino, uint64_t hash)
+{
+	struct entry *entries;
+	char *copy;
+
+	if (s->n == ENTRIES_MAX)
+		return NULL;
+	entries = reallocarray(s->entries, s->n + 1, sizeof(*entries));
+	if (!entries)
+		return NULL;
+	s->entries = entries;
+	copy = strdup(name);
+	if (!copy)
+		return NULL;
+	s->entries[s->n] = (struct entry){.name = copy, .ino = ino, .hash = hash, .seen = true};
+	return &s->entries[s->n++];
+}
+
+bool segments_may_log(struct segments *s)
+{
+	return diag_allowed(&s->refuse_limit, clock_monotonic_ns(), REFUSE_LOG_NS);
+}
+
+/* --- opening --------------------------------------------------------------------------------- */
+
+static void refuse(struct segments *s, const char *name, int err, const struct errmsg *e)
+{
+	enum segment_refusal why = err == -EPROTO  ? REFUSED_FORMAT
+				   : err == -E2BIG ? REFUSED_LARGE
+						   : REFUSED_UNREADABLE;
+
+	s->stats.refused[why]++;
+	if (segments_may_log(s))
+		diag_warning("%s/%s is left out: %s", s->path, name,
+			e->text[0] ? e->text : strerror(-err));
+}
+
+/* Which metrics of the program the segment's metrics are. Those that can't be are counted. */
+static int map_metrics(struct segments *s, struct entry *e)
+{
+	e->map = calloc(e->seg->n, sizeof(*e->map));
+	if (!e->map)
+		return -ENOMEM;
+	for (size_t i = 0; i < e->seg->n; i++) {
+		const struct segfile_metric *m = &e->seg->metrics[i];
+		const struct program_metric wanted = {
+			.name = m->name,
+			.unit = m->unit,
+			.help = m->help,
+			.type = m->type == TALLY_TYPE_GAUGE ? METRIC_GAUGE : METRIC_COUNTER,
+			.scale = m->scale,
+		};
+		int err = program_find_metric(e->program, &wanted, &e->map[i]);
+
+		if (err == -ENOMEM)
+			return err;
+		if (err)
+			e->map[i] = NO_METRIC;
+		s->stats.conflicts += err == -EEXIST;
+		s->stats.over_limit += err == -E2BIG;
+	}
+	return 0;
+}
+
+/* The same file under another name is one segment: it was renamed, or has a second link. */
+static struct entry *find_file(struct segments *s, const struct segfile *seg)
+{
+	for (size_t i = 0; i < s->n; i++)
+		if (s->entries[i].seg && s->entries[i].seg->ino == seg->ino &&
+			s->entries[i].seg->dev == seg->dev)
+			return &s->entries[i];
+	return NULL;
+}
+
+static int rename_entry(struct entry *e, const char *name, uint64_t hash)
+{
+	char *copy = strdup(name);
+
+	if (!copy)
+		return -ENOMEM;
+	free(e->name);
+	e->name = copy;
+	e->hash = hash;
+	e->seen = true;
+	return 0;
+}
+
+static int adopt_segment(struct segments *s, struct entry *e, struct errmsg *msg)
+{
+	struct fold_id id = entry_id(e);
+	size_t n;
+	int err;
+
+	if (strlen(e->seg->program) > PROGRAM_NAME_MAX)
+		return err_set(
+			msg, -E2BIG, "its program's name is over %u bytes", PROGRAM_NAME_MAX);
+	err = programs_find(&s->programs, e->seg->program, e->seg->uid, &e->program);
+	if (err)
+		return err_set(msg, err, "too many programs");
+	err = map_metrics(s, e);
+	if (!err)
+		e->has_base = fold_base(s->fold, &id, &n) != NULL;
+	return err;
+}
+
+/* 0: dealt with; negative: not now, again at the next scan. */
+static int open_segment(struct segments *s, const char *name, ino_t ino, uint64_t hash)
+{
+	struct errmsg msg = {""};
+	struct segfile *seg = NULL;
+	struct entry *e, *same;
+	int err = segfile_open(dirfd(s->dir), name, &seg, &msg);
+
+	if (err == -ENOENT)
+		return 0;
+	if (err == -EAGAIN || err == -EMFILE || err == -ENFILE || err == -ENOMEM)
+		return err;
+	same = seg ? find_file(s, seg) : NULL;
+	if (same && !(same->name && segfile_still_named(same->seg, dirfd(s->dir), same->name))) {
+		segfile_close(seg);
+		return rename_entry(same, name, hash);
+	}
+	e = add_entry(s, name, ino, hash);
+	if (!e || same) {
+		segfile_close(seg);
+		return e ? 0 : -ENOMEM;
+	}
+	e->seg = seg;
+	if (!err)
+		err = adopt_segment(s, e, &msg);
+	if (!err) {
+		s->stats.segments++;
+		return 0;
+	}
+	segfile_close(e->seg);
+	e->seg = NULL;
+	if (err == -ENOMEM) {
+		segments_remove_entry(s, e);
+		return err;
+	}
+	refuse(s, name, err, &msg);
+	return 0;
+}
+
+/* --- scanning -------------------------------------------------------------------------------- */
+
+/*
+ * A file that is still being made is locked by its maker nearly at once. One that is some seconds old
+ * and not locked has lost its maker.
+ */
+static void remove_orphan(struct segments *s, const char *name)
+{
+	struct flock lock = {.l_type = F_RDLCK, .l_whence = SEEK_SET};
+	struct stat st, now;
+	int fd;
+
+	if (fstatat(dirfd(s->dir), name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode) ||
+		clock_realtime_ns() - (int64_t)st.st_mtim.tv_sec * (int64_t)NSEC_PER_SEC <
+			(int64_t)NEW_AGE_NS)
+		return;
+	fd = openat(dirfd(s->dir), name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	if (fcntl(fd, F_OFD_SETLK, &lock) == 0 && fstat(fd, &now) == 0 && now.st_ino == st.st_ino &&
+		unlinkat(dirfd(s->dir), name, 0) == 0)
+		s->stats.removed++;
+	close(fd);
+}
+
+static bool ends_in_new(const char *name)
+{
+	size_t n = strlen(name);
+
+	return n > 4 && !strcmp(name + n - 4, ".new");
+}
+
+/* A directory entry. False: there is something left to do at the next poll. */
+static bool scan_name(struct segments *s, const struct dirent *d, size_t *opens)
+{
+	uint64_t hash = hash_name(d->d_name);
+	struct entry *e;
+
+	if (d->d_name[0] == '.')
+		return true;
+	if (ends_in_new(d->d_name)) {
+		if (!s->read_only)
+			remove_orphan(s, d->d_name);
+		return false;
+	}
+	e = find_name(s, d->d_name, hash);
+	if (e && e->ino == d->d_ino) {
+		e->seen = true;
+		return true;
+	}
+	/* The first listing is taken in whole: totals must not come up piece by piece. */
+	if ((*opens == OPENS_PER_POLL && s->complete) || s->stats.segments >= s->living_max) {
+		s->stats.left_out++;
+		return false;
+	}
+	++*opens;
+	return !open_segment(s, d->d_name, d->d_ino, hash);
+}
+
+/* What was not seen has lost its name: a refused file is forgotten, a segment read until its end. */
+static void drop_unseen(struct segments *s)
+{
+	for (size_t i = s->n; i-- > 0;) {
+		struct entry *e = &s->entries[i];
+
+		if (e->seen)
+			continue;
+		if (e->seg) {
+			free(e->name);
+			e->name = NULL;
+		} else {
+			segments_remove_entry(s, e);
+		}
+	}
+}
+
+static bool is_open(void *arg, const struct fold_id *id)
+{
+	const struct segments *s = arg;
+
+	for (size_t i = 0; i < s->n; i++) {
+		struct fold_id other;
+
+		if (!s->entries[i].seg || s->entries[i].seg->ino != id->ino)
+			continue;
+		other = entry_id(&s->entries[i]);
+		if (other.dev == id->dev && other.btime_ns == id->btime_ns &&
+			!memcmp(other.id, id->id, sizeof(id->id)))
+			return true;
+	}
+	return false;
+}
+
+static bool scan_due(struct segments *s, int64_t *ret_mtime_ns)
+{
+	struct stat st;
+
+	if (fstat(dirfd(s->dir), &st) < 0)
+		return true;
+	*ret_mtime_ns = (int64_t)st.st_mtim.tv_sec * (int64_t)NSEC_PER_SEC + st.st_mtim.tv_nsec;
+	/* Times move in steps of a clock tick: a listing that young may have missed a change. */
+	return s->rescan || *ret_mtime_ns != s->mtime_ns ||
+	       s->scanned_ns - s->mtime_ns < (int64_t)MTIME_GRAIN_NS;
+}
+
+int segments_scan(struct segments *s)
+{
+	const struct dirent *d;
+	int64_t mtime_ns = 0;
+	size_t opens = 0;
+	bool done = true;
+
+	if (!scan_due(s, &mtime_ns))
+		return 0;
+	if (index_names(s))
+		return -ENOMEM;
+	for (size_t i = 0; i < s->n; i++)
+		s->entries[i].seen = false;
+	s->stats.left_out = 0;
+	s->mtime_ns = mtime_ns;
+	s->scanned_ns = clock_realtime_ns();
+	rewinddir(s->dir);
+	for (errno = 0; (d = readdir(s->dir)); errno = 0)
+		done &= scan_name(s, d, &opens);
+	if (errno)
+		return -errno;
+	drop_unseen(s);
+	s->rescan = !done;
+	if (!s->complete && !s->stats.left_out) {
+		s->complete = true;
+		fold_retain(s->fold, is_open, s);
+	}
+	return 0;
+}
