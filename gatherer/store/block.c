@@ -134,18 +134,3 @@ int block_decode_head(const struct buf *raw, size_t nseries, uint64_t body, stru
 		v->nbundles = nbundles;
 	return err;
 }
-
-int block_decode_column(const struct buf *raw, size_t index, size_t n, uint64_t *values,
-	struct column_copy *ret_copy)
-{
-	struct rd r = rd_init(raw->data, raw->len);
-	int result = -EBADMSG;
-
-	/* Columns tell their own length only by being decoded. */
-	for (size_t i = 0; i <= index; i++) {
-		result = column_decode(&r, n, values, ret_copy);
-		if (result < 0)
-			break;
-	}
-	return result;
-}

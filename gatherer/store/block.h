@@ -72,11 +72,4 @@ int block_decode_times(const struct buf *raw, struct block_view *v);
 /* nseries and body: what the index says; all must agree. */
 int block_decode_head(const struct buf *raw, size_t nseries, uint64_t body, struct block_view *v);
 
-struct column_copy;
-/*
- * Column `index` of a bundle's unpacked bytes: n words to values and 0, or 1 and *ret_copy.
- */
-int block_decode_column(const struct buf *raw, size_t index, size_t n, uint64_t *values,
-	struct column_copy *ret_copy);
-
 #endif

@@ -133,7 +133,7 @@ static int replay_node(struct replay *r, const struct record *rec)
 		err = nodeset_rename(&r->set->nodes[i], n->name);
 	else if (!err) {
 		i = nodeset_add(r->set, n->id, n->name);
-		err = i < 0 ? (int)i : 0;
+		err = i < 0 ? (int)i : r->added ? r->added(r->arg, (size_t)i) : 0;
 	}
 	if (!err && !stream_incarnation(r->set->nodes[i].stream))
 		for (size_t k = 0; k < n->npast; k++)

@@ -34,6 +34,8 @@ struct replay {
 	/* From the stream numbers of the file to indexes; only as long as one file is replayed. */
 	size_t nmap;
 	uint32_t *map;
+	/* Called for each node that is new to the set. May be NULL. */
+	int (*added)(void *arg, size_t node);
 	/* Called for each record that was applied to a node's stream. May be NULL. */
 	int (*applied)(void *arg, size_t node, const struct record *rec, int result,
 		const struct snapshot_view *view);

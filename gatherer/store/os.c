@@ -219,6 +219,11 @@ int os_changed_ns(int fd, int64_t *ret_changed, int64_t *ret_now)
 	return 0;
 }
 
+void os_pause_ms(unsigned int ms)
+{
+	usleep(ms * 1000);
+}
+
 int os_make_file(int dirfd, const char *name, const void *p, size_t n, int *ret_fd)
 {
 	char temp[64];

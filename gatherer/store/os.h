@@ -45,6 +45,7 @@ int os_open_dir(const char *path, bool make, int *ret_fd, struct errmsg *e);
 int os_list(int dirfd, int (*fn)(void *arg, const char *name), void *arg);
 /* Modification time of an open directory, and the coarse clock that such times are taken from. */
 int os_changed_ns(int fd, int64_t *ret_changed, int64_t *ret_now);
+void os_pause_ms(unsigned int ms);
 /* A new file that gets its name only when it is durable: temp, write, sync, rename. */
 int os_make_file(int dirfd, const char *name, const void *p, size_t n, int *ret_fd);
 

@@ -26,6 +26,9 @@
 
 #define DIGEST_SIZE 16u
 
+/* The message that stands in a page for s (id and start are 0), and its digest. */
+int schema_digest(const struct schema *s, struct buf *ret_message, uint8_t ret[DIGEST_SIZE]);
+
 struct sealed_page {
 	struct piece piece;
 	uint64_t offset;
@@ -107,17 +110,18 @@ struct sealed {
 int sealed_open(int dirfd, uint64_t number, struct sealed **ret);
 void sealed_close(struct sealed *s);
 
-/* Memory that reading needs; one for any number of files. */
+/* Memory that reading needs, with caches of what was decoded last; one for all files of a store. */
 struct sealed_reader;
 struct sealed_reader *sealed_reader_new(void);
 void sealed_reader_free(struct sealed_reader *r);
 int sealed_read_schema(
 	struct sealed_reader *r, const struct sealed *s, uint32_t schema, struct schema *ret);
+/* Decoded blocks; borrowed until the next call of the same function. */
 int sealed_read_times(struct sealed_reader *r, const struct sealed *s, const struct sealed_block *b,
-	struct block_view *v);
-/* Clocks to v->clocks, and the words of one column to *ret_values (v->clocks.n; borrowed). */
+	const struct block_clocks **ret);
+/* The clocks of a group block, and the words of one of its columns. */
 int sealed_read_group(struct sealed_reader *r, const struct sealed *s, const struct sealed_block *b,
-	size_t column, struct block_view *v, const uint64_t **ret_values);
+	size_t column, const struct block_clocks **ret_clocks, const uint64_t **ret_values);
 /*
  * Checks every byte of the file and decodes all of it. Calls fn for each damage; returns how many, or
  * a negative code.

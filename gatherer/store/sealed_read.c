@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Reading a sealed file: index at opening, everything else only when it is asked for. */
+/*
+ * Reading a sealed file: the index at opening, everything else only when it is asked for. Who reads
+ * one series often reads its neighbours next: what was decoded last is kept.
+ */
 #include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -12,11 +15,33 @@
 #include "gatherer/store/os.h"
 #include "gatherer/store/sealed.h"
 
+#define VIEW_SLOTS   64u
+#define BUNDLE_SLOTS 64u
+
+/* Where something stands; file numbers begin at 1, so that zeros are nothing. */
+struct place_key {
+	uint64_t file, offset;
+};
+
+struct view_slot {
+	struct place_key key;
+	struct block_view view;
+};
+
+struct bundle_slot {
+	struct place_key key;
+	size_t n, cap;
+	uint64_t *words; /* column after column */
+	bool is_copy[BUNDLE_SERIES];
+	struct column_copy copies[BUNDLE_SERIES];
+};
+
 struct sealed_reader {
 	struct unpacker *unpacker;
 	struct buf stored, raw;
-	uint64_t *values; /* two columns of BLOCK_POLLS_MAX */
-	struct block_view view;
+	uint64_t *values; /* a column that was made from another one */
+	struct view_slot times[VIEW_SLOTS], heads[VIEW_SLOTS];
+	struct bundle_slot bundles[BUNDLE_SLOTS];
 };
 
 struct sealed_reader *sealed_reader_new(void)
@@ -26,7 +51,7 @@ struct sealed_reader *sealed_reader_new(void)
 	if (!r)
 		return NULL;
 	r->unpacker = unpacker_new();
-	r->values = malloc(2 * BLOCK_POLLS_MAX * sizeof(*r->values));
+	r->values = malloc(BLOCK_POLLS_MAX * sizeof(*r->values));
 	if (!r->unpacker || !r->values) {
 		sealed_reader_free(r);
 		return NULL;
@@ -38,12 +63,27 @@ void sealed_reader_free(struct sealed_reader *r)
 {
 	if (!r)
 		return;
+	for (size_t i = 0; i < VIEW_SLOTS; i++) {
+		block_view_release(&r->times[i].view);
+		block_view_release(&r->heads[i].view);
+	}
+	for (size_t i = 0; i < BUNDLE_SLOTS; i++)
+		free(r->bundles[i].words);
 	unpacker_free(r->unpacker);
 	buf_release(&r->stored);
 	buf_release(&r->raw);
-	block_view_release(&r->view);
 	free(r->values);
 	free(r);
+}
+
+static size_t slot_of(const struct place_key *key, size_t slots)
+{
+	return (size_t)(((key->offset ^ key->file << 40) * 0x9e3779b97f4a7c15u) >> 40) % slots;
+}
+
+static bool same_place(const struct place_key *a, const struct place_key *b)
+{
+	return a->file == b->file && a->offset == b->offset;
 }
 
 static int read_stored(struct sealed_reader *r, int fd, uint64_t offset, size_t n)
@@ -195,8 +235,8 @@ static bool clocks_match(const struct sealed_block *b, const struct block_clocks
 	       c->columns[0][c->n - 1] == b->last_seq;
 }
 
-int sealed_read_times(struct sealed_reader *r, const struct sealed *s, const struct sealed_block *b,
-	struct block_view *v)
+static int decode_times(struct sealed_reader *r, const struct sealed *s,
+	const struct sealed_block *b, struct block_view *v)
 {
 	int err = read_piece(r, s, b->offset, &b->head);
 
@@ -207,8 +247,8 @@ int sealed_read_times(struct sealed_reader *r, const struct sealed *s, const str
 	return err;
 }
 
-static int read_head(struct sealed_reader *r, const struct sealed *s, const struct sealed_block *b,
-	struct block_view *v)
+static int decode_head(struct sealed_reader *r, const struct sealed *s,
+	const struct sealed_block *b, struct block_view *v)
 {
 	int err = read_piece(r, s, b->offset, &b->head);
 
@@ -219,47 +259,137 @@ static int read_head(struct sealed_reader *r, const struct sealed *s, const stru
 	return err;
 }
 
-static int read_bundle(struct sealed_reader *r, const struct sealed *s,
-	const struct sealed_block *b, const struct block_view *v, size_t bundle)
+/* The decoded time block or head, from the cache if it is there. */
+static int find_view(struct sealed_reader *r, const struct sealed *s, const struct sealed_block *b,
+	const struct block_view **ret)
 {
-	uint64_t at = b->offset + b->head.stored + v->bundles[bundle].offset;
+	struct place_key key = {.file = s->number, .offset = b->offset};
+	struct view_slot *slot = (b->is_times ? r->times : r->heads) + slot_of(&key, VIEW_SLOTS);
+	int err = 0;
 
-	return read_piece(r, s, at, &v->bundles[bundle].piece);
+	if (!same_place(&slot->key, &key)) {
+		slot->key = (struct place_key){0};
+		err = b->is_times ? decode_times(r, s, b, &slot->view)
+				  : decode_head(r, s, b, &slot->view);
+		if (!err)
+			slot->key = key;
+	}
+	*ret = &slot->view;
+	return err;
 }
 
-/* Words of a column that is no copy, or 1 and *ret_copy. */
-static int read_column(struct sealed_reader *r, const struct sealed *s,
-	const struct sealed_block *b, const struct block_view *v, size_t column, uint64_t *values,
-	struct column_copy *ret_copy)
+int sealed_read_times(struct sealed_reader *r, const struct sealed *s, const struct sealed_block *b,
+	const struct block_clocks **ret)
 {
-	int err = read_bundle(r, s, b, v, column / BUNDLE_SERIES);
+	const struct block_view *v;
+	int err = find_view(r, s, b, &v);
 
-	if (err)
-		return err;
-	return block_decode_column(&r->raw, column % BUNDLE_SERIES, v->clocks.n, values, ret_copy);
+	if (!err)
+		*ret = &v->clocks;
+	return err;
+}
+
+/* --- bundles -------------------------------------------------------------------------------------- */
+
+static int reserve_words(struct bundle_slot *slot, size_t words)
+{
+	uint64_t *grown;
+
+	if (words <= slot->cap)
+		return 0;
+	grown = realloc(slot->words, words * sizeof(*grown));
+	if (!grown)
+		return -ENOMEM;
+	slot->words = grown;
+	slot->cap = words;
+	return 0;
+}
+
+static int decode_bundle(struct sealed_reader *r, struct bundle_slot *slot, size_t count, size_t n)
+{
+	struct rd rd = rd_init(r->raw.data, r->raw.len);
+	int err = reserve_words(slot, count * n);
+
+	slot->n = n;
+	for (size_t i = 0; i < count && err >= 0; i++) {
+		err = column_decode(&rd, n, slot->words + i * n, &slot->copies[i]);
+		slot->is_copy[i] = err == 1;
+	}
+	if (err >= 0)
+		err = rd_left(&rd) ? -EBADMSG : 0;
+	return err;
+}
+
+/* The bundle that holds the column; v is the head of its block. */
+static int find_bundle(struct sealed_reader *r, const struct sealed *s,
+	const struct sealed_block *b, const struct block_view *v, size_t column,
+	const struct bundle_slot **ret)
+{
+	size_t index = column / BUNDLE_SERIES, first = index * BUNDLE_SERIES;
+	size_t left = s->index.schemas[b->schema].nseries - first;
+	struct place_key key = {
+		.file = s->number,
+		.offset = b->offset + b->head.stored + v->bundles[index].offset,
+	};
+	struct bundle_slot *slot = &r->bundles[slot_of(&key, BUNDLE_SLOTS)];
+	int err = 0;
+
+	if (!same_place(&slot->key, &key)) {
+		slot->key = (struct place_key){0};
+		err = read_piece(r, s, key.offset, &v->bundles[index].piece);
+		if (!err)
+			err = decode_bundle(
+				r, slot, left < BUNDLE_SERIES ? left : BUNDLE_SERIES, v->clocks.n);
+		if (!err)
+			slot->key = key;
+	}
+	*ret = slot;
+	return err;
+}
+
+/* A column that says how it is made from another one. */
+static int read_copy(struct sealed_reader *r, const struct sealed *s, const struct sealed_block *b,
+	const struct block_view *v, const struct column_copy *copy)
+{
+	const struct bundle_slot *bundle;
+	size_t of = (size_t)copy->of;
+	int err;
+
+	if (copy->of >= s->index.schemas[b->schema].nseries)
+		return -EBADMSG;
+	err = find_bundle(r, s, b, v, of, &bundle);
+	if (!err && bundle->is_copy[of % BUNDLE_SERIES])
+		err = -EBADMSG;
+	if (!err)
+		column_apply_copy(
+			copy, bundle->words + of % BUNDLE_SERIES * bundle->n, bundle->n, r->values);
+	return err;
 }
 
 int sealed_read_group(struct sealed_reader *r, const struct sealed *s, const struct sealed_block *b,
-	size_t column, struct block_view *v, const uint64_t **ret_values)
+	size_t column, const struct block_clocks **ret_clocks, const uint64_t **ret_values)
 {
-	size_t nseries = s->index.schemas[b->schema].nseries;
-	uint64_t *base = r->values + BLOCK_POLLS_MAX;
-	struct column_copy copy, again;
-	int err = column < nseries ? read_head(r, s, b, v) : -EBADMSG;
+	size_t at = column % BUNDLE_SERIES;
+	const struct bundle_slot *bundle;
+	const struct block_view *v;
+	struct column_copy copy;
+	int err = column < s->index.schemas[b->schema].nseries ? find_view(r, s, b, &v) : -EBADMSG;
 
 	if (!err)
-		err = read_column(r, s, b, v, column, r->values, &copy);
-	if (err == 1) {
-		err = copy.of < nseries ? read_column(r, s, b, v, (size_t)copy.of, base, &again)
-					: -EBADMSG;
-		if (err == 1)
-			err = -EBADMSG; /* a copy of a copy */
-		if (!err)
-			column_apply_copy(&copy, base, v->clocks.n, r->values);
-	}
-	if (!err)
+		err = find_bundle(r, s, b, v, column, &bundle);
+	if (err)
+		return err;
+	if (bundle->is_copy[at]) {
+		copy = bundle->copies[at]; /* its place may be taken by the other bundle */
+		err = read_copy(r, s, b, v, &copy);
+		if (err)
+			return err;
 		*ret_values = r->values;
-	return err;
+	} else {
+		*ret_values = bundle->words + at * bundle->n;
+	}
+	*ret_clocks = &v->clocks;
+	return 0;
 }
 
 /* --- verifying ------------------------------------------------------------------------------------ */
@@ -283,49 +413,35 @@ static void judge(struct verify *v, int err, uint64_t offset, const char *what)
 	}
 }
 
-static int verify_bundle(struct sealed_reader *r, size_t columns, size_t ncolumns, size_t n)
-{
-	struct rd rd = rd_init(r->raw.data, r->raw.len);
-	struct column_copy copy;
-
-	for (size_t i = 0; i < columns; i++) {
-		int err = column_decode(&rd, n, r->values, &copy);
-
-		if (err < 0 || (err == 1 && copy.of >= ncolumns))
-			return -EBADMSG;
-	}
-	return rd_left(&rd) ? -EBADMSG : 0;
-}
-
 static void verify_group(struct verify *v, const struct sealed_block *b)
 {
 	size_t nseries = v->s->index.schemas[b->schema].nseries;
-	struct block_view *view = &v->r->view;
-	int err = read_head(v->r, v->s, b, view);
+	const struct block_view *view;
+	int err = find_view(v->r, v->s, b, &view);
 
 	judge(v, err, b->offset, "head of a group block");
-	if (err)
-		return;
-	for (size_t i = 0; i < view->nbundles && !v->err; i++) {
-		size_t left = nseries - i * BUNDLE_SERIES;
+	for (size_t i = 0; !err && i < nseries && !v->err; i++) {
+		const struct block_clocks *clocks;
+		const uint64_t *values;
+		size_t bundle = i / BUNDLE_SERIES;
 
-		err = read_bundle(v->r, v->s, b, view, i);
-		if (!err)
-			err = verify_bundle(v->r, left < BUNDLE_SERIES ? left : BUNDLE_SERIES,
-				nseries, view->clocks.n);
-		judge(v, err, b->offset + b->head.stored + view->bundles[i].offset,
+		if (sealed_read_group(v->r, v->s, b, i, &clocks, &values) == 0)
+			continue;
+		judge(v, -EBADMSG, b->offset + b->head.stored + view->bundles[bundle].offset,
 			"bundle of series");
+		i = (bundle + 1) * BUNDLE_SERIES - 1; /* one damage, not one per series */
 	}
 }
 
 static void verify_run(struct verify *v, const struct sealed_run *run)
 {
+	const struct block_view *view;
+
 	for (size_t i = 0; i < run->nblocks && !v->err; i++) {
 		const struct sealed_block *b = &run->blocks[i];
 
 		if (b->is_times)
-			judge(v, sealed_read_times(v->r, v->s, b, &v->r->view), b->offset,
-				"time block");
+			judge(v, find_view(v->r, v->s, b, &view), b->offset, "time block");
 		else
 			verify_group(v, b);
 	}

@@ -244,22 +244,33 @@ static int add_schema(struct sealed_writer *w, const uint8_t *digest, size_t nse
 	return w->page.len >= PAGE_SIZE_RAW ? close_page(w) : 0;
 }
 
-static int intern_schema(struct sealed_writer *w, const struct schema *schema, uint32_t *ret)
+int schema_digest(const struct schema *s, struct buf *ret_message, uint8_t ret[DIGEST_SIZE])
 {
-	struct schema texts = *schema; /* borrows everything */
-	uint8_t digest[SHA256_DIGEST_LENGTH];
-	uint32_t *slot;
-	int err = 0;
+	struct schema texts = *s; /* borrows everything */
+	uint8_t sha[SHA256_DIGEST_LENGTH];
+	int err;
 
 	texts.id = 0;
 	texts.start_ns = 0;
-	buf_reset(&w->message);
-	err = schema_encode(&texts, &w->message);
+	buf_reset(ret_message);
+	err = schema_encode(&texts, ret_message);
+	if (err)
+		return err;
+	SHA256(ret_message->data, ret_message->len, sha);
+	memcpy(ret, sha, DIGEST_SIZE);
+	return 0;
+}
+
+static int intern_schema(struct sealed_writer *w, const struct schema *schema, uint32_t *ret)
+{
+	uint8_t digest[DIGEST_SIZE];
+	uint32_t *slot;
+	int err = schema_digest(schema, &w->message, digest);
+
 	if (!err && 2 * (w->index.nschemas + 1) > w->slots_cap)
 		err = rehash(w, w->slots_cap ? 2 * w->slots_cap : 64);
 	if (err)
 		return err;
-	SHA256(w->message.data, w->message.len, digest);
 	slot = find_slot(w, digest);
 	if (!*slot) {
 		err = add_schema(w, digest, schema->n);
