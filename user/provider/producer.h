@@ -22,8 +22,8 @@ struct provider;
 
 struct provider_env {
 	const char *segment_dir; /* /run/tally/seg */
-	const char *state_dir;	 /* /var/lib/tally */
-	const char *proc_dir;	 /* "/proc"; tests give another */
+	const char *state_dir; /* /var/lib/tally */
+	const char *proc_dir; /* "/proc"; tests give another */
 	uint64_t interval_ns;
 	uint64_t incarnation_start_ns; /* realtime of this start of the provider */
 	uint8_t boot_id[16];

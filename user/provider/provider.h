@@ -44,7 +44,7 @@ struct provider_config {
 	uint64_t interval_ns;
 	uint64_t ring_bytes;
 	const char *const *producers; /* names, NULL-terminated; NULL: all */
-	bool read_only;		      /* --once: nothing is written or removed */
+	bool read_only; /* --once: nothing is written or removed */
 };
 
 /*
@@ -72,11 +72,11 @@ extern const struct producer_ops *const provider_producers[];
 
 /* Counted by the provider, shown by the producer "self". */
 struct provider_stats {
-	uint64_t polls;	       /* provider_poll() calls */
-	uint64_t snapshots;    /* taken */
-	uint64_t ring_errors;  /* snapshots that the ring did not take */
-	bool ring_failing;     /* the last one was such */
-	uint64_t window_ns;    /* how long the last snapshot took */
+	uint64_t polls; /* provider_poll() calls */
+	uint64_t snapshots; /* taken */
+	uint64_t ring_errors; /* snapshots that the ring did not take */
+	bool ring_failing; /* the last one was such */
+	uint64_t window_ns; /* how long the last snapshot took */
 	uint64_t series, groups; /* in the last snapshot */
 };
 void provider_stats(const struct provider *p, struct provider_stats *ret);

@@ -2,10 +2,10 @@
 /*
  * The ring: the provider's bounded log of snapshots on disk; black box and spool in one.
  *
- * A directory of record files ring-NNNNNNNN.rec (user/lib/recfile.h). When the newest is full
- * (an eighth of the limit), a new one begins with the stream's state, and the oldest go until the
- * whole fits the limit; also beyond RING_FILES_MAX files. Cursors are positions of gatherers; one that points to a removed file moves to the oldest,
- * and the snapshots lost for it are counted.
+ * A directory of record files ring-NNNNNNNN.rec (user/lib/recfile.h). When the newest is full (an
+ * eighth of the limit), a new one begins with the stream's state, and the oldest go until the whole
+ * fits the limit and RING_FILES_MAX. Cursors are positions of gatherers; one that points to a removed
+ * file moves to the oldest, and the snapshots lost for it are counted.
  *
  * No fsync per snapshot: SIGKILL loses nothing, power loss loses the tail, and a new incarnation at
  * each start keeps reused numbers apart.
@@ -37,18 +37,18 @@ int ring_prepare(struct ring *r, struct stream_writer *w);
 int ring_append(struct ring *r, const struct buf *records);
 struct ring_stats {
 	uint64_t bytes, files, limit_bytes;
-	uint64_t appended;	/* snapshots, since it was opened */
+	uint64_t appended; /* snapshots, since it was opened */
 	uint64_t append_errors; /* appends and new files that failed */
 	uint64_t removed_files; /* to keep the limit */
-	uint64_t damage_bytes;	/* cut at open, or skipped by readers */
+	uint64_t damage_bytes; /* cut at open, or skipped by readers */
 };
 void ring_stats(const struct ring *r, struct ring_stats *ret);
 
 /* --- cursors --- */
 struct ring_cursor {
-	uint64_t file;	 /* number */
+	uint64_t file; /* number */
 	uint64_t offset; /* next byte in it */
-	uint64_t lost;	 /* snapshots that fell off before they were read, ever */
+	uint64_t lost; /* snapshots that fell off before they were read, ever */
 	uint64_t incarnation, seq; /* last snapshot that was handed out */
 };
 /*
