@@ -106,7 +106,7 @@ run_kind()
 for kind in $KINDS; do
 	case $kind in
 	# The others look at the clock, or at what else runs on the machine.
-	unit | model | fault) run_kind "$kind" 2 ;;
+	unit | model | fault | abi) run_kind "$kind" 2 ;;
 	*) run_kind "$kind" 1 ;;
 	esac
 done
