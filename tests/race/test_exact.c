@@ -94,6 +94,22 @@ static void run_start(struct run *r, const char *mode, const char *count, const 
 	setpgid(r->pid, r->pid);
 }
 
+/* Waits for all of the group, orphans too: run_start() made us take them. */
+static void run_wait(struct run *r, int *ret_status)
+{
+	cr_assert_eq(waitpid(r->pid, ret_status, 0), r->pid);
+	while (waitpid(-r->pid, NULL, 0) > 0)
+		;
+}
+
+static void run_kill(struct run *r)
+{
+	int status;
+
+	kill(-r->pid, SIGKILL);
+	run_wait(r, &status);
+}
+
 static void read_oracle(const struct run *r, struct result *res)
 {
 	int fd = open(r->oracle, O_RDONLY);
@@ -157,11 +173,9 @@ static void check_equal(const char *program, const char *mode, const char *count
 
 	run_init(&r, program);
 	run_start(&r, mode, count, more);
-	cr_assert_eq(waitpid(r.pid, &status, 0), r.pid);
+	run_wait(&r, &status);
 	cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0, "%s %s: status %x", program, mode,
 		status);
-	while (waitpid(-r.pid, NULL, 0) > 0) /* orphans: run_start() made us take them */
-		;
 	struct result res = run_result(&r);
 	cr_log_info("%s %s: %" PRIu64 " increments, %u rows", program, mode, res.total, res.rows);
 	cr_expect(res.returned > 0);
@@ -238,13 +252,44 @@ Test(exact, exec_and_adoption)
 	cr_expect_leq(res.files, 2);
 }
 
+/* Two programs at once: both segments are locked, so neither is adopted, nor taken for dead. */
+Test(exact, the_living_are_locked)
+{
+	struct run r, other;
+	unsigned files = 0;
+	DIR *d;
+	struct dirent *e;
+
+	run_init(&r, "storm");
+	run_start(&r, "forever", "50", NULL);
+	usleep(50000);
+	other = r;
+	run_start(&other, "forever", "50", NULL);
+	usleep(50000);
+	d = opendir(r.seg);
+	while ((e = readdir(d))) {
+		struct segfile *s;
+
+		if (e->d_name[0] == '.')
+			continue;
+		cr_assert_eq(segfile_open(dirfd(d), e->d_name, &s, NULL), 0);
+		cr_expect_eq(segfile_test_dead(s), 0);
+		segfile_close(s);
+		files++;
+	}
+	closedir(d);
+	cr_expect_eq(files, 2);
+	run_kill(&other);
+	run_kill(&r);
+	run_release(&r);
+}
+
 Test(exact, killed_at_random_moments)
 {
 	const char *text = getenv("TALLY_SEED");
 	unsigned seed = text ? (unsigned)atoi(text) : (unsigned)time(NULL);
 	struct result before = {0}, res;
 	struct run r;
-	int status;
 
 	fprintf(stderr, "TALLY_SEED=%u\n", seed);
 	srand(seed);
@@ -252,10 +297,7 @@ Test(exact, killed_at_random_moments)
 	for (int round = 0; round < 25; round++) {
 		run_start(&r, "forever", "50", NULL);
 		usleep((useconds_t)(rand() % 60000));
-		kill(-r.pid, SIGKILL);
-		cr_assert_eq(waitpid(r.pid, &status, 0), r.pid);
-		/* orphans of the group die a little later; the lock says when all are gone */
-		usleep(20000);
+		run_kill(&r);
 		res = run_result(&r);
 		cr_assert_leq(res.returned, res.total, "round %d: lost %" PRIu64, round,
 			res.returned - res.total);
