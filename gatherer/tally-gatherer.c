@@ -248,6 +248,7 @@ static int start_serving(struct program *p, struct errmsg *e)
 		diag_error("%s; going on without them", e->text);
 	rc = server_start(&p->g, p->listen_fds, p->nlisten, &p->server, e);
 	p->nlisten = 0; /* the sockets are the server's now */
+	on_seal_check(-1, 0, p); /* a head from before may be big or old enough */
 	return rc;
 }
 

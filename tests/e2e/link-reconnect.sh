@@ -28,12 +28,12 @@ longer_than()
 }
 
 # 1. Providers come first: they fill their rings, and deliver once there is a gatherer.
-start_gatherer
+start_gatherer --head-size 4K
 kill9 gatherer
 start_provider one "$FURL"
 start_provider two "$FURL"
 sleep 1.5
-start_gatherer
+start_gatherer --head-size 4K
 wait_until 10 "the first acknowledgements" longer_than one 5
 wait_until 10 "the first acknowledgements" longer_than two 5
 
@@ -47,7 +47,7 @@ for ((round = 1; round <= 10; round++)); do
 		has_samples $p tallyd_snapshots_total "$acked" ||
 			fail "round $round: $acked snapshots of $p were acknowledged, not all are on disk"
 	done
-	start_gatherer
+	start_gatherer --head-size 4K
 done
 for p in one two; do
 	last=$(acknowledged $p)
