@@ -38,6 +38,12 @@ code=$(curl -s -o /dev/null -w '%{http_code}' -H "X: $(head -c 40000 /dev/zero |
 	"$url/metrics")
 [ "$code" = 200 ] && fail "a header of 40,000 bytes was taken"
 
+# The HTTP server dies, and is started again; the gatherer does not notice.
+keeper=$(cat "/proc/$(pid_of gatherer)/task/$(pid_of gatherer)/children")
+kill -9 $(cat "/proc/${keeper% }/task/${keeper% }/children")
+wait_log gatherer 'the HTTP server died \(signal 9\)'
+wait_until 5 "HTTP again" curl -sf "$url/-/healthy"
+
 # A Prometheus of our own.
 prom=$(free_port)
 cat >"$T/prometheus.yml" <<-YML
