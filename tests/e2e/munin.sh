@@ -4,7 +4,7 @@
 # with those of `tally get`, and with what mkhistory says it made.
 . tests/lib/e2e.sh
 PATH=$PATH:/usr/sbin
-need python3 munin-run munin-node munin-node-configure
+need python3 strip munin-run munin-node munin-node-configure
 need_root
 tally=$B/bin/tally
 H=$T/history
@@ -13,6 +13,7 @@ port=$(free_port)
 
 mkdir -p "$T/plugins" "$T/conf" "$T/lib" "$T/state"
 cp "$B/bin/tally-munin" "$T/lib/tally_"
+strip "$T/lib/tally_" || fail "strip" # as packages do: the markers must not live in debugging data
 for metric in http_requests_total cpu_seconds disk_reads temperature_celsius energy_joules big_total \
 	memory_free_bytes wait_seconds_sum wait_seconds no_such_metric selected; do
 	ln -s "$T/lib/tally_" "$T/plugins/tally_$metric"
