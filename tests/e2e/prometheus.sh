@@ -40,7 +40,8 @@ code=$(curl -s -o /dev/null -w '%{http_code}' -H "X: $(head -c 40000 /dev/zero |
 
 # The HTTP server dies, and is started again; the gatherer does not notice.
 keeper=$(cat "/proc/$(pid_of gatherer)/task/$(pid_of gatherer)/children")
-kill -9 $(cat "/proc/${keeper% }/task/${keeper% }/children")
+server=$(cat "/proc/${keeper% }/task/${keeper% }/children")
+kill -9 "${server% }"
 wait_log gatherer 'the HTTP server died \(signal 9\)'
 wait_until 5 "HTTP again" curl -sf "$url/-/healthy"
 
