@@ -235,6 +235,16 @@ int picks_newest_search(struct history *h, struct picks *p)
 	return 0;
 }
 
+int64_t picks_begin(const struct picks *p)
+{
+	int64_t begin = INT64_MAX;
+
+	for (size_t i = 0; i < p->n; i++)
+		if (p->v[i].node->first_ns < begin)
+			begin = p->v[i].node->first_ns;
+	return begin;
+}
+
 int64_t picks_end(const struct picks *p)
 {
 	int64_t end = INT64_MIN;

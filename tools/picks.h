@@ -42,7 +42,8 @@ int picks_newest_search(struct history *h, struct picks *p);
  */
 int pick_last_before(
 	struct history *h, const struct pick *p, int64_t before_ns, struct sample *ret);
-/* Newest snapshot of all nodes that are picked; INT64_MIN if none. */
+/* Oldest and newest snapshot of all nodes that are picked. */
+int64_t picks_begin(const struct picks *p);
 int64_t picks_end(const struct picks *p);
 /* Same metric (family, type and unit)? */
 bool pick_same_metric(const struct pick *a, const struct pick *b);

@@ -10,8 +10,8 @@
 #include "user/lib/util.h"
 
 #define DEFAULT_RANGE (600 * (int64_t)NSEC_PER_SEC)
-/* How long a node's first poll may take: what appears later than that was not there before. */
-#define FIRST_POLL (500 * (int64_t)NSEC_PER_MSEC)
+/* How long a node's first poll may take; polls are never closer. What appears later was not there. */
+#define FIRST_POLL (100 * (int64_t)NSEC_PER_MSEC)
 
 static int resolve_time(const char *text, const char *option, int64_t *ret, struct errmsg *e)
 {
@@ -23,11 +23,15 @@ static int resolve_time(const char *text, const char *option, int64_t *ret, stru
 	return 0;
 }
 
-static int resolve_step(const char *text, struct window_spec *spec, struct errmsg *e)
+static int resolve_step(
+	const char *text, const struct picks *picks, struct window_spec *spec, struct errmsg *e)
 {
 	uint64_t step;
 
 	if (!strcmp(text, "all")) {
+		/* Its one value is shown at its begin: a time at which there was something. */
+		if (spec->from_ns < picks_begin(picks) && picks_begin(picks) < spec->to_ns)
+			spec->from_ns = picks_begin(picks);
 		spec->step_ns = spec->to_ns - spec->from_ns;
 		return 0;
 	}
@@ -58,7 +62,7 @@ int query_resolve(const struct query_range *range, const struct picks *picks, en
 	if (spec.from_ns >= spec.to_ns)
 		spec.to_ns = spec.from_ns + 1;
 	if (range->step)
-		err = resolve_step(range->step, &spec, e);
+		err = resolve_step(range->step, picks, &spec, e);
 	/* Round times read better, and steps of two calls are the same ones. */
 	if (!err && !range->from && spec.step_ns && spec.step_ns < DEFAULT_RANGE)
 		spec.from_ns -= spec.from_ns % spec.step_ns;

@@ -57,6 +57,7 @@ print(sum(map(Decimal, sys.stdin.read().split())))')
 			"$(values "${all[@]}" --step all "$selector")"
 	done
 done
+contains "time of the whole" "$(get "${all[@]}" --step all --csv big)" '^2023-11-14T22:03:30'
 # Two ranges that touch are the whole.
 early=$(values --increase --step all --from 0 --to 1699999733 'http_requests{node=web-1}')
 late=$(values --increase --step all --from 1699999733 --to 1700000001 'http_requests{node=web-1}')
