@@ -158,19 +158,11 @@ static void peer_log_refusal(struct peer *p, enum refused_for why, const char *t
 			refused_for_name(why), text);
 }
 
-static void peer_refuse_va(
-	struct peer *p, enum refused_for why, uint32_t retry_after_ms, const char *fmt, va_list ap)
+static void peer_send_refused(
+	struct peer *p, enum refused_for why, uint32_t retry_after_ms, char *text)
 {
 	Tally__Refused refused = TALLY__REFUSED__INIT;
-	char text[400];
 
-	vsnprintf(text, sizeof(text), fmt, ap);
-	peer_log_refusal(p, why, text);
-	peer_leave_node(p);
-	if (p->state == PEER_HANDSHAKE) {
-		peer_close(p, NULL); /* there is no channel to say it in */
-		return;
-	}
 	p->state = PEER_LINGER;
 	peer_set_timer(p, PEER_LINGER_SECONDS);
 	refused.reason = text;
@@ -182,11 +174,18 @@ static void peer_refuse_va(
 void peer_refuse(
 	struct peer *p, enum refused_for why, uint32_t retry_after_ms, const char *fmt, ...)
 {
+	char text[400];
 	va_list ap;
 
 	va_start(ap, fmt);
-	peer_refuse_va(p, why, retry_after_ms, fmt, ap);
+	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
+	peer_log_refusal(p, why, text);
+	peer_leave_node(p);
+	if (p->state == PEER_HANDSHAKE)
+		peer_close(p, NULL); /* there is no channel to say it in */
+	else
+		peer_send_refused(p, why, retry_after_ms, text);
 }
 
 int peer_send(struct peer *p, enum frame_type type, const ProtobufCMessage *m)
