@@ -122,7 +122,6 @@ static void add_increase(
 		p->seconds += seconds_between(&w->previous, s, reset);
 	}
 	p->value = number_add(p->value, delta);
-	w->total = number_add(w->total, delta);
 }
 
 int window_add(void *arg, const struct series *def, const struct sample *s)

@@ -44,7 +44,6 @@ struct window {
 	bool has_previous, may_be_born;
 	int64_t born_after_ns;
 	struct sample previous;
-	struct number total; /* of all increases */
 };
 
 void window_init(struct window *w, const struct window_spec *spec);
