@@ -5,6 +5,7 @@
 
 #include "gatherer/store/head.h"
 #include "gatherer/store/os.h"
+#include "gatherer/store/packed.h"
 
 int head_create(int dirfd, uint64_t number, const struct buf *state, const struct buf *records,
 	struct head *ret)
@@ -16,11 +17,12 @@ int head_create(int dirfd, uint64_t number, const struct buf *state, const struc
 
 	snprintf(name, sizeof(name), HEAD_NAME_FORMAT, (unsigned long long)number);
 	recfile_put_header(&all, RECFILE_HEAD, number);
-	buf_put(&all, state->data, state->len);
+	err = packed_put_state(state, &all);
 	if (records)
 		buf_put(&all, records->data, records->len);
 	h.size = all.len;
-	err = buf_error(&all);
+	if (!err)
+		err = buf_error(&all);
 	if (!err)
 		err = os_make_file(dirfd, name, all.data, all.len, &h.fd);
 	buf_release(&all);

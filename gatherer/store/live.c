@@ -28,6 +28,7 @@ void live_release(struct live *l)
 	free(l->nodes);
 	nodeset_release(&l->set);
 	buf_release(&l->chunk);
+	buf_release(&l->packed);
 	free(l->rows.polls);
 	free(l->rows.words);
 	*l = (struct live){.catalog = l->catalog};
@@ -160,7 +161,7 @@ static void note_times(struct live_node *n, const struct snapshot_view *view)
 static int add_snapshot(struct live *l, struct live_node *n, const struct stream *stream,
 	const struct record *rec, bool base)
 {
-	const uint8_t *chunk = l->chunk.data;
+	bool in_state = l->files[l->reading].replay.in_state;
 	int err = n->schemas_due ? add_schemas(l, n, stream) : 0;
 
 	if (!err)
@@ -168,16 +169,19 @@ static int add_snapshot(struct live *l, struct live_node *n, const struct stream
 	if (err)
 		return err;
 	n->records[n->nrecords++] = (struct live_record){
-		.offset = l->chunk_at + (uint64_t)(rec->payload - chunk),
+		.offset = in_state ? l->packed.len
+				   : l->chunk_at + (uint64_t)(rec->payload - l->chunk.data),
 		.len = (uint32_t)rec->len,
-		.file = l->reading,
+		.file = in_state ? LIVE_PACKED : l->reading,
 		.inc = (uint32_t)n->nincs - 1,
 		.base = base,
 		.jumped = n->gaps.jumped,
 		.gaps = n->gaps.count,
 		.seen = gaps_seen(&n->gaps),
 	};
-	return 0;
+	if (in_state)
+		buf_put(&l->packed, rec->payload, rec->len);
+	return buf_error(&l->packed);
 }
 
 /* A record was applied to the stream of a node. */

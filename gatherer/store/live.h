@@ -17,7 +17,9 @@ struct live_file {
 	struct replay replay;
 };
 
-/* Where a SNAPSHOT record's payload is. */
+#define LIVE_PACKED UINT32_MAX
+
+/* Where a SNAPSHOT record's payload is: in a file, or (LIVE_PACKED) in live.packed. */
 struct live_record {
 	uint64_t offset;
 	uint64_t gaps, seen; /* struct gaps: count, gaps_seen() */
@@ -68,6 +70,7 @@ struct live {
 	struct live_file *files;
 	struct live_node *nodes; /* one for each of set */
 	struct buf chunk;
+	struct buf packed; /* payloads that stand in STATE records */
 	struct live_rows rows;
 	uint32_t reading; /* index of the file whose bytes are parsed, and where the chunk begins */
 	uint64_t chunk_at;

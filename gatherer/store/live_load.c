@@ -149,22 +149,32 @@ static int take_row(struct walk *w, const struct live_record *rec, const struct 
 	return err;
 }
 
+static int find_payload(struct live *l, const struct live_record *rec, const uint8_t **ret)
+{
+	if (rec->file == LIVE_PACKED) {
+		*ret = l->packed.data + rec->offset;
+		return 0;
+	}
+	buf_reset(&l->chunk);
+	*ret = buf_reserve(&l->chunk, rec->len);
+	if (!*ret)
+		return -ENOMEM;
+	return os_read_exact(l->files[rec->file].fd, l->chunk.data, rec->len, rec->offset);
+}
+
 static int take_record(struct walk *w, const struct live_record *rec)
 {
-	struct buf *bytes = &w->l->chunk;
 	struct snapshot_head head;
+	const uint8_t *payload;
 	struct rd r;
-	int err;
+	int err = find_payload(w->l, rec, &payload);
 
-	buf_reset(bytes);
-	if (!buf_reserve(bytes, rec->len))
-		return -ENOMEM;
 	if (rec->jumped)
 		w->known = false;
-	r = rd_init(bytes->data, rec->len);
-	err = os_read_exact(w->l->files[rec->file].fd, bytes->data, rec->len, rec->offset);
-	if (!err)
+	if (!err) {
+		r = rd_init(payload, rec->len);
 		err = snapshot_parse_head(&r, &head);
+	}
 	for (size_t i = 0; !err && i < head.ngroups; i++) {
 		struct snapshot_row row;
 

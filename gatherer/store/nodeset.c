@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "gatherer/store/nodeset.h"
+#include "gatherer/store/packed.h"
 
 #define UNKNOWN UINT32_MAX
 
@@ -95,6 +96,7 @@ void nodeset_newest(const struct nodeset_node *node, uint64_t *ret_incarnation, 
 void replay_release(struct replay *r)
 {
 	free(r->map);
+	buf_release(&r->unpacked);
 	r->map = NULL;
 	r->nmap = 0;
 }
@@ -151,18 +153,11 @@ static void count_samples(struct replay *r, const struct snapshot_view *view)
 		r->samples += view->groups[i].schema->n;
 }
 
-static int replay_record(struct replay *r, const struct record *rec)
+static int replay_applicable(struct replay *r, uint32_t node, const struct record *rec)
 {
 	struct snapshot_view view;
-	uint32_t node;
-	int result;
-
-	if (rec->type == RECORD_NODE)
-		return replay_node(r, rec);
-	node = rec->stream < r->nmap ? r->map[rec->stream] : UNKNOWN;
-	if (node == UNKNOWN)
-		return 0; /* its NODE was lost to damage */
-	result = stream_apply(r->set->nodes[node].stream, rec->type, rec->payload, rec->len, &view);
+	int result =
+		stream_apply(r->set->nodes[node].stream, rec->type, rec->payload, rec->len, &view);
 	if (result < 0)
 		return result == -ENOMEM ? result : 0; /* it refers to something damaged */
 	if (result == STREAM_SNAPSHOT) {
@@ -170,6 +165,31 @@ static int replay_record(struct replay *r, const struct record *rec)
 		r->state_to = r->state_to ? r->state_to : rec->offset;
 	}
 	return r->applied ? r->applied(r->arg, node, rec, result, &view) : 0;
+}
+
+static int replay_state(struct replay *r, uint32_t node, const struct record *state)
+{
+	int err = packed_unpack(state, &r->unpacked);
+	struct recscan scan = {.data = r->unpacked.data, .len = r->unpacked.len};
+	struct record rec;
+
+	r->in_state = true;
+	while (!err && recscan_next(&scan, &rec) == 1)
+		err = replay_applicable(r, node, &rec);
+	r->in_state = false;
+	return err == -EBADMSG ? 0 : err;
+}
+
+static int replay_record(struct replay *r, const struct record *rec)
+{
+	uint32_t node = rec->stream < r->nmap ? r->map[rec->stream] : UNKNOWN;
+
+	if (rec->type == RECORD_NODE)
+		return replay_node(r, rec);
+	if (node == UNKNOWN)
+		return 0; /* its NODE was lost to damage */
+	return rec->type == RECORD_STATE ? replay_state(r, node, rec)
+					 : replay_applicable(r, node, rec);
 }
 
 static void note_damage(struct replay *r, const struct recscan *scan)

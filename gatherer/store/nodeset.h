@@ -36,11 +36,14 @@ struct replay {
 	uint32_t *map;
 	/* Called for each node that is new to the set. May be NULL. */
 	int (*added)(void *arg, size_t node);
-	/* Called for each record that was applied to a node's stream. May be NULL. */
+	/* Called for each record that was applied to a node's stream, also those inside of a STATE
+	 * record: in_state is set then. May be NULL. */
 	int (*applied)(void *arg, size_t node, const struct record *rec, int result,
 		const struct snapshot_view *view);
 	void (*damage)(void *arg, uint64_t from, uint64_t to); /* may be NULL */
 	void *arg;
+	struct buf unpacked; /* records of a STATE record, while they are replayed */
+	bool in_state;
 	/* results */
 	bool renumbered; /* a stream number was not the node's index */
 	uint64_t samples, damage_bytes;

@@ -13,6 +13,7 @@
 #include "gatherer/store/collect.h"
 #include "gatherer/store/nodeset.h"
 #include "gatherer/store/os.h"
+#include "gatherer/store/packed.h"
 #include "gatherer/store/seal.h"
 
 #define STREAMS_MAX (1u << 20)
@@ -138,19 +139,35 @@ static int pass_node(struct node_pass *p, const struct record *rec)
 	return err == -EBADMSG || err == -EPROTO ? 0 : err;
 }
 
-static int pass_record(struct node_pass *p, const struct record *rec)
+static int pass_applicable(struct node_pass *p, const struct record *rec)
 {
 	struct snapshot_view view;
-	int result;
+	int result = stream_apply(p->stream, rec->type, rec->payload, rec->len, &view);
+	if (result < 0)
+		return result == -ENOMEM ? result : 0; /* it refers to something damaged */
+	return collector_take(p->collector, p->stream, result, &view);
+}
 
+static int pass_state(struct node_pass *p, const struct record *state)
+{
+	struct buf records = BUF_INIT;
+	int err = packed_unpack(state, &records);
+	struct recscan scan = {.data = records.data, .len = records.len};
+	struct record rec;
+
+	while (!err && recscan_next(&scan, &rec) == 1)
+		err = pass_applicable(p, &rec);
+	buf_release(&records);
+	return err == -EBADMSG ? 0 : err;
+}
+
+static int pass_record(struct node_pass *p, const struct record *rec)
+{
 	if (rec->type == RECORD_NODE)
 		return pass_node(p, rec);
 	if (!p->known)
 		return 0;
-	result = stream_apply(p->stream, rec->type, rec->payload, rec->len, &view);
-	if (result < 0)
-		return result == -ENOMEM ? result : 0; /* it refers to something damaged */
-	return collector_take(p->collector, p->stream, result, &view);
+	return rec->type == RECORD_STATE ? pass_state(p, rec) : pass_applicable(p, rec);
 }
 
 /* Which incarnations must not come again, should the heads behind this file be lost. */

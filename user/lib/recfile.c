@@ -78,7 +78,7 @@ static bool header_plausible(const uint8_t *p, size_t n)
 	static const uint8_t zero[2];
 
 	return p[0] == RECORD_MARK &&
-	       (n < 2 || (p[1] >= RECORD_INCARNATION && p[1] <= RECORD_NODE)) &&
+	       (n < 2 || (p[1] >= RECORD_INCARNATION && p[1] <= RECORD_STATE)) &&
 	       (n < 4 || memcmp(p + 2, zero, 2) == 0) &&
 	       (n < 12 || get_u32(p + 8) <= RECORD_PAYLOAD_MAX);
 }

@@ -34,7 +34,8 @@ enum record_type {
 	RECORD_INCARNATION = 1,
 	RECORD_SCHEMA = 2,
 	RECORD_SNAPSHOT = 3,
-	RECORD_NODE = 4, /* head only */
+	RECORD_NODE = 4,  /* head only: gatherer/store/noderec.h */
+	RECORD_STATE = 5, /* head only: other records, compressed; gatherer/store/packed.h */
 };
 
 struct record {
