@@ -27,21 +27,21 @@ declare -A CHILD=()
 PASSED=no
 ON_EXIT=() # commands to be run at the end, the last one first
 
-# Ends all children, also those that were stopped or don't listen, and gives the exit code.
+# Ends all children with their own children, also those that were stopped or don't listen.
 e2e_cleanup()
 {
 	local code=$? name i
 	trap - EXIT INT TERM HUP
 	for name in "${!CHILD[@]}"; do
-		kill -CONT "${CHILD[$name]}" 2>/dev/null
-		kill -TERM "${CHILD[$name]}" 2>/dev/null
+		kill -CONT -- "-${CHILD[$name]}" 2>/dev/null
+		kill -TERM -- "-${CHILD[$name]}" 2>/dev/null
 	done
 	for name in "${!CHILD[@]}"; do
 		for ((i = 0; i < 50; i++)); do
-			kill -0 "${CHILD[$name]}" 2>/dev/null || break
+			kill -0 -- "-${CHILD[$name]}" 2>/dev/null || break
 			sleep 0.1
 		done
-		kill -KILL "${CHILD[$name]}" 2>/dev/null
+		kill -KILL -- "-${CHILD[$name]}" 2>/dev/null
 		wait "${CHILD[$name]}" 2>/dev/null
 	done
 	for ((i = ${#ON_EXIT[@]} - 1; i >= 0; i--)); do
@@ -164,12 +164,15 @@ log_has()
 }
 
 # start NAME COMMAND...: a child in the background; its log is appended to, so that restarts show.
+# It leads a process group (set -m), by which its own children are found at the end.
 start()
 {
 	local name=$1
 	shift
+	set -m
 	"$@" </dev/null >>"$T/$name.log" 2>&1 &
 	CHILD[$name]=$!
+	set +m
 }
 
 pid_of()

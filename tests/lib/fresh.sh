@@ -75,6 +75,7 @@ make_root()
 mount_all()
 {
 	local node
+	mount --bind "$ROOT" "$ROOT" # some programs want / to be a mount
 	mount -t proc proc "$ROOT/proc"
 	mount --rbind /sys "$ROOT/sys"
 	mount -t tmpfs -o mode=755 tmpfs "$ROOT/dev"
