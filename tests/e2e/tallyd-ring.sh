@@ -68,6 +68,23 @@ stop third
 "$DUMP" "$T/state/ring" context_switches_total >/dev/null || fail "the ring within its limit"
 within "bytes of the ring" "$(du -sb --apparent-size "$T/state/ring" | cut -f 1)" 1 $((300 * 1024))
 
+# A disk that is full at the start, and later is not: said once, survived, and over when it is over.
+start full "${AS[@]}" bash -c 'ulimit -S -f 10; exec "$@"' bash "$B/bin/tallyd" --foreground \
+	--state-dir "$T/full" --segment-dir "$T/seg" --furl-file "$T/none" --producers proc,self \
+	--interval 100ms
+wait_log full ' ready: '
+wait_log full "the ring in .* can't be written"
+sleep 1
+same "complaints in a second" "$(grep -c "can't be written" "$T/full.log")" 1
+within "CPU ticks in a second" "$(awk '{ print $14 + $15 }' "/proc/$(pid_of full)/stat")" 0 30
+"${AS[@]}" prlimit --pid "$(pid_of full)" --fsize=unlimited:
+wait_log full 'is written again'
+sleep 0.5
+stop full
+"$DUMP" "$T/full/ring" tallyd_ring_errors_total >"$T/full.txt" || fail "the ring after a full disk"
+within "snapshots when there was room again" "$(wc -l <"$T/full.txt")" 3 30
+within "errors that were counted" "$(tail -n 1 "$T/full.txt" | cut -d ' ' -f 3)" 5 30
+
 if [ "$(id -u)" = 0 ]; then
 	# From root to an ordinary user: nothing is left of it.
 	start dropped "$B/bin/tallyd" --foreground --state-dir "$T/dropped" --segment-dir "$T/seg2" \

@@ -68,7 +68,7 @@ static uint32_t metric(struct program *p, unsigned i)
 	uint32_t index;
 
 	snprintf(name, sizeof(name), "metric_%u", i);
-	cr_assert_eq(program_find_metric(p, &m, &index), 0);
+	cr_assert_eq(program_find_metric(&programs, p, &m, &index), 0);
 	return index;
 }
 

@@ -453,6 +453,63 @@ Test(segments, unfinished_files)
 	cr_expect(!exists("b.1.new"));
 }
 
+/* Files of holes are large for nothing: a poll reads so much of a user's, and all get their turn. */
+Test(segments, large_segments_wait_for_their_turn)
+{
+	int fds[4];
+
+	for (int i = 0; i < 4; i++) {
+		char name[32];
+		struct tally_segment h;
+
+		snprintf(name, sizeof(name), "large%d", i);
+		fds[i] = segmaker_make(segs, name, "web", two, 2);
+		cr_assert_eq(pread(fds[i], &h, sizeof(h), 0), (ssize_t)sizeof(h));
+		h.row_size = 1u << 20;
+		h.rows = h.rows_max = 30;
+		cr_assert_eq(pwrite(fds[i], &h, sizeof(h), 0), (ssize_t)sizeof(h));
+		cr_assert_eq(ftruncate(fds[i], h.rows_off + 30 * (1 << 20)), 0);
+		segmaker_set(fds[i], 0, 0, 1);
+	}
+	for (int i = 0; i < 5; i++)
+		cr_assert_eq(poll_all(), 0);
+	cr_expect_eq(stats().put_off, 10, "two of four at each poll");
+	expect("4", NULL);
+	for (int i = 0; i < 4; i++)
+		segmaker_set(fds[i], 0, 0, 10);
+	for (int i = 0; i < 4; i++)
+		close(fds[i]);
+	for (int i = 0; i < 4; i++)
+		cr_assert_eq(poll_all(), 0);
+	expect("40", NULL);
+	cr_expect_eq(stats().folded, 4);
+}
+
+/* Texts of many megabytes: one user does not get all of our memory. */
+Test(segments, memory_per_user)
+{
+	int fds[10];
+
+	for (int i = 0; i < 10; i++) {
+		char name[32];
+		struct tally_segment h;
+
+		snprintf(name, sizeof(name), "text%d", i);
+		fds[i] = segmaker_make(segs, name, "web", two, 2);
+		cr_assert_eq(pread(fds[i], &h, sizeof(h), 0), (ssize_t)sizeof(h));
+		h.strings_len = 7u << 20;
+		h.rows_off = 8u << 20;
+		cr_assert_eq(ftruncate(fds[i], 9 << 20), 0);
+		cr_assert_eq(pwrite(fds[i], &h, sizeof(h), 0), (ssize_t)sizeof(h));
+		segmaker_set(fds[i], 0, 0, 1);
+	}
+	expect("2", NULL);
+	cr_expect_eq(stats().segments, 2);
+	cr_expect_eq(stats().refused[REFUSED_LARGE], 8);
+	for (int i = 0; i < 10; i++)
+		close(fds[i]);
+}
+
 /* A look at it changes nothing, and counts the same. */
 Test(segments, read_only)
 {

@@ -242,7 +242,7 @@ static bool get_text(struct rd *r, char *out, size_t size)
 }
 
 /* One metric of a record. 1: it is one of the program's; 0: the program does not take it. */
-static int get_value(struct rd *r, struct program *p, struct fold_value *ret)
+static int get_value(const struct fold *f, struct rd *r, struct program *p, struct fold_value *ret)
 {
 	char name[256], unit[256], help[1025];
 	struct program_metric m = {name, unit, help};
@@ -256,7 +256,7 @@ static int get_value(struct rd *r, struct program *p, struct fold_value *ret)
 	v.value = rd_varint(r);
 	if (r->failed || (m.type != METRIC_COUNTER && m.type != METRIC_GAUGE))
 		return -EBADMSG;
-	if (program_find_metric(p, &m, &v.metric))
+	if (program_find_metric(f->programs, p, &m, &v.metric))
 		return 0;
 	*ret = v;
 	return 1;
@@ -312,7 +312,7 @@ static int get_record(struct fold *f, const uint8_t *payload, size_t len)
 	values = calloc(n ? n : 1, sizeof(*values));
 	err = values ? 0 : -ENOMEM;
 	for (uint64_t i = 0; i < n && !err; i++) {
-		got = get_value(&r, p, &values[used]);
+		got = get_value(f, &r, p, &values[used]);
 		used += got > 0;
 		err = got < 0 ? got : 0;
 	}
@@ -443,8 +443,9 @@ static void read_journal(struct fold *f, bool read_only)
 	if (err == -ENOENT)
 		goto out;
 	if (err || !header_valid(&text)) {
-		diag_warning("%s is not readable (%s): totals of ended processes begin anew",
-			FOLD_JOURNAL_NAME, err ? strerror(-err) : "damaged header");
+		diag_warning("%s is not readable (%s): totals of ended processes %s",
+			FOLD_JOURNAL_NAME, err ? strerror(-err) : "damaged header",
+			read_only ? "are not known" : "begin anew");
 		if (!read_only)
 			renameat(f->dirfd, FOLD_JOURNAL_NAME, f->dirfd, ASIDE_NAME);
 		goto out;
@@ -467,6 +468,22 @@ out:
 	buf_release(&text);
 }
 
+/* A disk that is full now may have room later: until then nothing can be folded, all else works. */
+static void open_to_append(struct fold *f, const char *state_dir)
+{
+	int err = 0;
+
+	if (!f->rewrite)
+		f->fd = openat(f->dirfd, FOLD_JOURNAL_NAME, O_RDWR | O_APPEND | O_CLOEXEC);
+	if (f->rewrite || f->fd < 0)
+		err = rewrite_journal(f);
+	if (!err)
+		return;
+	f->rewrite = true;
+	diag_error("%s/%s can't be written: %s; ended processes are not folded until it can",
+		state_dir, FOLD_JOURNAL_NAME, strerror(-err));
+}
+
 int fold_open(const char *state_dir, const uint8_t boot_id[16], bool read_only,
 	struct programs *programs, struct fold **ret, struct errmsg *e)
 {
@@ -486,15 +503,8 @@ int fold_open(const char *state_dir, const uint8_t boot_id[16], bool read_only,
 		read_journal(f, read_only);
 	for (size_t i = 0; i < programs->n; i++)
 		programs->list[i]->group.schema.start_ns = programs->start_ns;
-	if (!err && !read_only) {
-		if (f->rewrite)
-			err = rewrite_journal(f);
-		else if ((f->fd = openat(
-				  f->dirfd, FOLD_JOURNAL_NAME, O_RDWR | O_APPEND | O_CLOEXEC)) < 0)
-			err = -errno;
-		if (err)
-			err_set(e, err, "%s/%s: %s", state_dir, FOLD_JOURNAL_NAME, strerror(-err));
-	}
+	if (!err && !read_only)
+		open_to_append(f, state_dir);
 	if (err)
 		fold_close(f);
 	else

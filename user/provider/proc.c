@@ -250,7 +250,7 @@ static int walk(struct proc_file *f, struct proc_text t, bool build)
 	err = f->source->walk(t, k);
 	if (err || k->err)
 		return err ? err : k->err;
-	if (!k->n && !k->changed && !f->source->may_be_empty)
+	if (!k->n && !k->changed)
 		return -EBADMSG;
 	if (!build && k->n < f->group.schema.n)
 		k->changed = true;
@@ -275,7 +275,6 @@ static int build_group(struct proc *p, struct proc_file *f, struct proc_text t)
 	return err;
 }
 
-/* 1: the group is read; 0: there is nothing in the file that would be worth a series. */
 static int read_file(struct proc *p, struct proc_file *f)
 {
 	struct group *g = &f->group;
@@ -293,15 +292,14 @@ static int read_file(struct proc *p, struct proc_file *f)
 	if (err)
 		return err;
 	/* Only now: half of a damaged file must not be what the next poll is compared with. */
-	if (g->schema.n)
-		memcpy(g->values, f->sink.next, g->schema.n * sizeof(uint64_t));
+	memcpy(g->values, f->sink.next, g->schema.n * sizeof(uint64_t));
 	if (f->sink.stepped_back)
 		f->start_ns = (uint64_t)clock_realtime_ns();
 	if (g->schema.start_ns != f->start_ns) {
 		g->schema.start_ns = f->start_ns;
 		g->version++;
 	}
-	return g->schema.n > 0;
+	return 0;
 }
 
 /* --- producer -------------------------------------------------------------------------------- */
@@ -372,7 +370,7 @@ static int proc_get_stats(struct producer *producer, struct snapshot *s)
 		uint64_t begin = clock_monotonic_ns();
 		int err = read_file(p, f);
 
-		if (err > 0)
+		if (!err)
 			err = snapshot_add(s, &f->group, begin, clock_monotonic_ns());
 		if (err && !f->failing)
 			diag_warning("producer proc: %s can't be used: %s", f->source->path,

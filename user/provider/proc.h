@@ -61,7 +61,6 @@ struct proc_source {
 	const char *path; /* under the proc directory */
 	const char *group; /* "proc.stat" */
 	proc_walk_fn walk;
-	bool may_be_empty; /* nothing in it is worth a series, and that is no damage */
 };
 /* A NULL path ends the list. */
 extern const struct proc_source proc_sources[];

@@ -355,6 +355,9 @@ static int walk_loadavg(struct proc_text t, struct proc_sink *k)
 
 /* --- tables: one line per device, one metric per column ---------------------------------------- */
 
+/* Devices that become series: a schema must fit a frame of the wire. How many there are is a series. */
+#define DEVICES_MAX 400u
+
 struct column {
 	struct proc_metric metric;
 	uint32_t factor;
@@ -411,7 +414,9 @@ static const struct column disk_columns[] = {
 /* "254 0 vda reads merged ..."; devices that were never used (loop3, ram0) are no series. */
 static int walk_diskstats(struct proc_text t, struct proc_sink *k)
 {
-	uint64_t values[DISK_COLUMNS], number;
+	static const struct proc_metric count = {"disk_devices", "",
+		"Disks that were ever used; the first 400 are series", METRIC_GAUGE};
+	uint64_t values[DISK_COLUMNS], number, devices = 0;
 	struct proc_text line, device;
 
 	while (next_line(&t, &line)) {
@@ -425,9 +430,12 @@ static int walk_diskstats(struct proc_text t, struct proc_sink *k)
 				return -EBADMSG;
 		if (n < DISK_COLUMNS_MIN)
 			return -EBADMSG;
-		if ((values[0] || values[4]) && put_columns(k, &device, disk_columns, values, n))
+		if (!values[0] && !values[4])
+			continue;
+		if (++devices <= DEVICES_MAX && put_columns(k, &device, disk_columns, values, n))
 			return -EBADMSG;
 	}
+	proc_put(k, &count, NULL, devices);
 	return 0;
 }
 
@@ -455,7 +463,9 @@ static const struct column network_columns[] = {
 /* Two lines of headings with bars, then "  eth0: bytes packets ..." */
 static int walk_net_dev(struct proc_text t, struct proc_sink *k)
 {
-	uint64_t values[NETWORK_COLUMNS];
+	static const struct proc_metric count = {"network_devices", "",
+		"Network interfaces; the first 400 are series", METRIC_GAUGE};
+	uint64_t values[NETWORK_COLUMNS], devices = 0;
 	struct proc_text line, device;
 
 	for (size_t i = 0; i < 2; i++)
@@ -472,10 +482,13 @@ static int walk_net_dev(struct proc_text t, struct proc_sink *k)
 		for (size_t i = 0; i < NETWORK_COLUMNS; i++)
 			if (!next_number(&line, &values[i]))
 				return -EBADMSG;
-		if (!length(&device) ||
+		if (!length(&device))
+			return -EBADMSG;
+		if (++devices <= DEVICES_MAX &&
 			put_columns(k, &device, network_columns, values, NETWORK_COLUMNS))
 			return -EBADMSG;
 	}
+	proc_put(k, &count, NULL, devices);
 	return 0;
 }
 
@@ -484,7 +497,7 @@ const struct proc_source proc_sources[] = {
 	{"meminfo", "proc.meminfo", walk_meminfo},
 	{"vmstat", "proc.vmstat", walk_vmstat},
 	{"loadavg", "proc.loadavg", walk_loadavg},
-	{"diskstats", "proc.diskstats", walk_diskstats, .may_be_empty = true},
+	{"diskstats", "proc.diskstats", walk_diskstats},
 	{"net/dev", "proc.net.dev", walk_net_dev},
 	{0},
 };

@@ -168,7 +168,14 @@ static int grow_values(struct program *p)
 	return 0;
 }
 
-static int add_metric(struct program *p, const struct program_metric *m)
+/* Bytes of a metric in a schema record: its texts, labels with every character escaped, numbers. */
+static size_t schema_cost(const struct program *p, const struct program_metric *m)
+{
+	return strlen(m->name) + strlen(m->unit) + strlen(m->help) + 2 * strlen(p->name) +
+	       2 * strlen(p->user->name) + 64;
+}
+
+static int add_metric(struct programs *ps, struct program *p, const struct program_metric *m)
 {
 	const char *const names[] = {"program", "user"}, *const values[] = {p->name, p->user->name};
 	size_t n = p->group.schema.n;
@@ -200,20 +207,24 @@ static int add_metric(struct program *p, const struct program_metric *m)
 	p->group.values[n] = p->folded[n] = p->sums[n] = 0;
 	p->group.version++;
 	p->user->series++;
+	ps->series++;
+	p->schema_bytes += schema_cost(p, m);
 	*find_slot(p, m->name) = (uint32_t)n + 1;
 	return 0;
 }
 
-int program_find_metric(struct program *p, const struct program_metric *m, uint32_t *ret)
+int program_find_metric(
+	struct programs *ps, struct program *p, const struct program_metric *m, uint32_t *ret)
 {
 	uint32_t slot = p->nslots ? *find_slot(p, m->name) : 0;
 	const struct series *s;
 	int err;
 
 	if (!slot) {
-		if (p->user->series >= USER_SERIES_MAX)
+		if (p->user->series >= USER_SERIES_MAX || ps->series >= PROGRAMS_SERIES_MAX ||
+			p->schema_bytes + schema_cost(p, m) > PROGRAM_SCHEMA_MAX)
 			return -E2BIG;
-		err = add_metric(p, m);
+		err = add_metric(ps, p, m);
 		if (err)
 			return err;
 		*ret = (uint32_t)p->group.schema.n - 1;
@@ -230,6 +241,8 @@ int program_find_metric(struct program *p, const struct program_metric *m, uint3
 
 void programs_begin(struct programs *ps)
 {
+	for (size_t i = 0; i < ps->nusers; i++)
+		ps->users[i]->poll_bytes = 0;
 	for (size_t i = 0; i < ps->n; i++) {
 		struct program *p = ps->list[i];
 

@@ -17,12 +17,17 @@
 #define PROGRAMS_MAX          4096u
 #define PROGRAMS_PER_USER_MAX 1024u
 #define USER_SERIES_MAX       16384u
+#define PROGRAMS_SERIES_MAX   65536u /* so that a snapshot of them fits a frame of the wire */
+#define PROGRAM_SCHEMA_MAX    (768u << 10) /* bytes of text; so does a program's schema */
 #define PROGRAM_NAME_MAX      200u
 
 struct program_user {
 	uid_t uid;
 	char name[64]; /* number, if it has none */
 	uint32_t programs, series;
+	/* kept by the reader of segments: how many, what they take, what a poll has read so far */
+	uint32_t segments;
+	uint64_t memory, poll_bytes;
 };
 
 struct program {
@@ -34,12 +39,14 @@ struct program {
 	size_t capacity; /* of the arrays */
 	uint32_t *slots; /* hash table: index of a metric + 1 */
 	size_t nslots;
+	size_t schema_bytes; /* about what its schema takes in a record */
 };
 
 struct programs {
 	struct program **list;
 	struct program_user **users;
 	size_t n, nusers;
+	size_t series; /* of all */
 	uint32_t interval_ms;
 	uint64_t start_ns; /* since when new programs' totals count */
 };
@@ -55,9 +62,10 @@ struct program_metric {
 };
 /*
  * Index of the metric in the program, made if it is new. -EEXIST if the name is there with another
- * type or scale; -E2BIG if the user has too many series; -ENOMEM.
+ * type or scale; -E2BIG if the program or its user has too many; -ENOMEM.
  */
-int program_find_metric(struct program *p, const struct program_metric *m, uint32_t *ret);
+int program_find_metric(
+	struct programs *ps, struct program *p, const struct program_metric *m, uint32_t *ret);
 
 /* The poll begins: sums are what is folded. */
 void programs_begin(struct programs *ps);

@@ -27,9 +27,11 @@ struct provider {
 	struct link *link;
 	struct buf records;
 	uint64_t newest_seq, newest_ns;
+	uint64_t tried_ns; /* the last attempt: one that failed must not be repeated at once */
 	uint64_t polled_ns, polled_interval_ns; /* the last poll from outside */
 	struct provider_stats stats;
 	struct diag_limit log_limit;
+	bool complained; /* about the ring, and not yet said that it is well again */
 };
 
 /* --- making ---------------------------------------------------------------------------------- */
@@ -200,14 +202,15 @@ void provider_free(struct provider *p)
 
 /* --- polling --------------------------------------------------------------------------------- */
 
+/* A disk that is full now and then must not fill the log as well. */
 static int ring_failed(struct provider *p, int err)
 {
 	p->stats.ring_errors++;
-	if (!p->stats.ring_failing ||
-		diag_allowed(&p->log_limit, clock_monotonic_ns(), LOG_EVERY_NS))
+	if (diag_allowed(&p->log_limit, clock_monotonic_ns(), LOG_EVERY_NS)) {
 		diag_error("the ring in %s can't be written: %s; snapshots are lost until it can",
 			p->state_dir, strerror(-err));
-	p->stats.ring_failing = true;
+		p->complained = true;
+	}
 	return err;
 }
 
@@ -216,9 +219,9 @@ static void note_snapshot(struct provider *p, uint64_t seq)
 	p->newest_seq = seq;
 	p->newest_ns = p->snapshot.monotonic_ns;
 	p->stats.snapshots++;
-	if (p->stats.ring_failing)
+	if (p->complained)
 		diag_notice("the ring in %s is written again", p->state_dir);
-	p->stats.ring_failing = false;
+	p->complained = false;
 }
 
 /* Appends the snapshot that was just taken, with its number, to the ring. */
@@ -251,6 +254,7 @@ static void take_snapshot(struct provider *p)
 	struct snapshot *s = &p->snapshot;
 
 	snapshot_begin(s);
+	p->tried_ns = s->monotonic_ns;
 	registry_get_stats(&p->registry, s);
 	p->stats.window_ns = clock_monotonic_ns() - s->monotonic_ns;
 	p->stats.groups = s->n;
@@ -292,11 +296,11 @@ uint64_t provider_due_ns(const struct provider *p)
 	uint64_t interval = p->interval_ns;
 
 	if (!p->link)
-		return p->newest_ns + interval;
+		return p->tried_ns + interval;
 	if (p->polled_interval_ns > interval &&
 		clock_monotonic_ns() - p->polled_ns < 2 * p->polled_interval_ns)
 		interval = p->polled_interval_ns;
-	return p->newest_ns + interval + interval / 2;
+	return p->tried_ns + interval + interval / 2;
 }
 
 const char *provider_name(const struct provider *p)

@@ -57,8 +57,8 @@ int provider_open_ring(struct provider *p, struct errmsg *e);
 /* Closes producers and ring. p may be NULL. */
 void provider_free(struct provider *p);
 /*
- * When the provider should take a snapshot by itself (CLOCK_MONOTONIC): an interval after the newest
- * one, or one and a half if there is a link that should bring polls.
+ * When the provider should take a snapshot by itself (CLOCK_MONOTONIC): an interval after the last
+ * one or the last try, or one and a half if there is a link that should bring polls.
  */
 uint64_t provider_due_ns(const struct provider *p);
 /* The link, for its figures; NULL when there is none. */
@@ -75,7 +75,6 @@ struct provider_stats {
 	uint64_t polls; /* provider_poll() calls */
 	uint64_t snapshots; /* taken */
 	uint64_t ring_errors; /* snapshots that the ring did not take */
-	bool ring_failing; /* the last one was such */
 	uint64_t window_ns; /* how long the last snapshot took */
 	uint64_t series, groups; /* in the last snapshot */
 };

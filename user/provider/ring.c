@@ -49,9 +49,12 @@ static uint64_t parse_name(const char *name)
 	return strcmp(name, expected) ? 0 : number;
 }
 
-static uint64_t file_limit(const struct ring *r)
+/* A file is at least half snapshots, however small the limit and large the state. */
+static uint64_t file_limit(const struct ring *r, uint64_t start_bytes)
 {
-	return r->limit / 8;
+	uint64_t eighth = r->limit / 8;
+
+	return 2 * start_bytes > eighth ? 2 * start_bytes : eighth;
 }
 
 /* --- the oldest go --------------------------------------------------------------------------- */
@@ -353,7 +356,8 @@ static int begin_file(struct ring *r, struct stream_writer *w)
 	if (r->fd >= 0)
 		close(r->fd);
 	r->fd = -1;
-	keep_limit(r, start.len > file_limit(r) ? start.len : file_limit(r));
+	keep_limit(r, file_limit(r, start.len));
+	r->start_bytes = start.len;
 	f.bytes = start.len;
 	f.incarnation = stream_writer_incarnation(w)->id;
 	err = add_file(r, &f);
@@ -373,7 +377,7 @@ int ring_prepare(struct ring *r, struct stream_writer *w)
 {
 	int err;
 
-	if (r->fd >= 0 && r->files[r->nfiles - 1].bytes < file_limit(r))
+	if (r->fd >= 0 && r->files[r->nfiles - 1].bytes < file_limit(r, r->start_bytes))
 		return 0;
 	err = begin_file(r, w);
 	r->stats.append_errors += err != 0;

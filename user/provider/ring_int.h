@@ -21,6 +21,7 @@ struct ring {
 	int fd; /* the newest file, open for appending; -1: none */
 	char *dir; /* for messages */
 	uint64_t limit, bytes, next_number;
+	uint64_t start_bytes; /* header and state of the newest file */
 	struct ring_file *files; /* oldest first */
 	size_t nfiles;
 	struct ring_fell fell[RING_FELL_MAX];

@@ -28,6 +28,9 @@
 #define FOLDS_PER_POLL 1024u
 #define FDS_FOR_OTHERS 64u
 
+/* What a poll reads of one user's segments; a sparse file may be far larger than the memory it takes. */
+#define USER_POLL_BYTES (64u << 20)
+
 /* --- reading --------------------------------------------------------------------------------- */
 
 /* What the segment adds to its program: its values without what is folded already. */
@@ -54,18 +57,38 @@ static void add_values(struct segments *s, const struct entry *e)
 		sums[base[i].metric] -= base[i].value;
 }
 
-static void read_segments(struct segments *s)
+static bool may_read(const struct entry *e)
 {
-	for (size_t i = 0; i < s->n; i++) {
-		struct entry *e = &s->entries[i];
+	struct program_user *user = e->program->user;
 
-		if (!e->seg)
-			continue;
+	user->poll_bytes += (uint64_t)e->seg->header.row_size *
+			    (e->seg->rows ? e->seg->rows : e->seg->header.rows);
+	return user->poll_bytes <= USER_POLL_BYTES;
+}
+
+static void read_segment(struct segments *s, struct entry *e)
+{
+	/* Put off, it counts with the values before, and is not found dead without its last ones. */
+	if (may_read(e)) {
 		/* First this, then the values: those of a dead one are then its last. */
 		segfile_test_dead(e->seg);
 		if (segfile_read(e->seg))
 			s->stats.shrunk++;
-		add_values(s, e);
+	} else {
+		s->stats.put_off++;
+	}
+	add_values(s, e);
+}
+
+/* Each poll begins with another one, so that none is put off for ever. */
+static void read_segments(struct segments *s)
+{
+	s->first = s->n ? (s->first + 1) % s->n : 0;
+	for (size_t i = 0; i < s->n; i++) {
+		struct entry *e = &s->entries[(s->first + i) % s->n];
+
+		if (e->seg)
+			read_segment(s, e);
 	}
 }
 

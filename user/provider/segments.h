@@ -20,6 +20,7 @@ struct segments_stats {
 	uint64_t left_out; /* files beyond the number that is read, at the last poll */
 	uint64_t folded; /* segments of the dead, added to totals */
 	uint64_t fold_errors; /* tries that failed; the segment waits */
+	uint64_t put_off; /* reads that waited: the user's segments are too large */
 	uint64_t shrunk; /* reads that failed; the values before are used */
 	uint64_t conflicts; /* metrics: same name, another type or scale */
 	uint64_t over_limit; /* metrics: the user has too many series */

@@ -22,6 +22,10 @@
 #define MTIME_GRAIN_NS NSEC_PER_SEC
 #define REFUSE_LOG_NS  NSEC_PER_SEC
 
+/* What the segments of one user may take of our memory, and how many may be open. */
+#define USER_MEMORY_MAX   (16u << 20)
+#define USER_SEGMENTS_MAX 8192u
+
 const char *const segment_refusals[REFUSED_REASONS] = {
 	[REFUSED_FORMAT] = "format",
 	[REFUSED_LARGE] = "too_large",
@@ -46,10 +50,19 @@ void entry_release(struct entry *e)
 	free(e->name);
 }
 
+/* About what the reader of a segment keeps: its texts, and some words per metric. */
+static uint64_t segment_memory(const struct segfile *seg)
+{
+	return seg->header.strings_len + 96u * (uint64_t)seg->n + 512;
+}
+
 void segments_remove_entry(struct segments *s, struct entry *e)
 {
-	if (e->seg)
+	if (e->seg) {
 		s->stats.segments--;
+		e->program->user->segments--;
+		e->program->user->memory -= segment_memory(e->seg);
+	}
 	entry_release(e);
 	*e = s->entries[--s->n];
 }
@@ -155,7 +168,7 @@ static int map_metrics(struct segments *s, struct entry *e)
 			.type = m->type == TALLY_TYPE_GAUGE ? METRIC_GAUGE : METRIC_COUNTER,
 			.scale = m->scale,
 		};
-		int err = program_find_metric(e->program, &wanted, &e->map[i]);
+		int err = program_find_metric(&s->programs, e->program, &wanted, &e->map[i]);
 
 		if (err == -ENOMEM)
 			return err;
@@ -193,6 +206,7 @@ static int rename_entry(struct entry *e, const char *name, uint64_t hash)
 static int adopt_segment(struct segments *s, struct entry *e, struct errmsg *msg)
 {
 	struct fold_id id = entry_id(e);
+	struct program_user *user;
 	size_t n;
 	int err;
 
@@ -202,10 +216,19 @@ static int adopt_segment(struct segments *s, struct entry *e, struct errmsg *msg
 	err = programs_find(&s->programs, e->seg->program, e->seg->uid, &e->program);
 	if (err)
 		return err_set(msg, err, "too many programs");
+	user = e->program->user;
+	if (user->segments >= USER_SEGMENTS_MAX ||
+		user->memory + segment_memory(e->seg) > USER_MEMORY_MAX)
+		return err_set(
+			msg, -E2BIG, "user %s has too many or too large segments", user->name);
 	err = map_metrics(s, e);
-	if (!err)
-		e->has_base = fold_base(s->fold, &id, &n) != NULL;
-	return err;
+	if (err)
+		return err;
+	user->segments++;
+	user->memory += segment_memory(e->seg);
+	s->stats.segments++;
+	e->has_base = fold_base(s->fold, &id, &n) != NULL;
+	return 0;
 }
 
 /* 0: dealt with; negative: not now, again at the next scan. */
@@ -233,10 +256,8 @@ static int open_segment(struct segments *s, const char *name, ino_t ino, uint64_
 	e->seg = seg;
 	if (!err)
 		err = adopt_segment(s, e, &msg);
-	if (!err) {
-		s->stats.segments++;
+	if (!err)
 		return 0;
-	}
 	segfile_close(e->seg);
 	e->seg = NULL;
 	if (err == -ENOMEM) {

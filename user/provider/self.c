@@ -59,6 +59,7 @@ enum single {
 	SELF_SEGMENT_PROGRAMS,
 	SELF_SEGMENTS_FOLDED,
 	SELF_FOLD_ERRORS,
+	SELF_SEGMENTS_PUT_OFF,
 	SELF_SEGMENTS_SHRUNK,
 	SELF_SEGMENTS_REMOVED,
 	SELF_METRIC_CONFLICTS,
@@ -104,6 +105,9 @@ static const struct self_metric singles[SELF_SINGLES] = {
 		"Segments of ended processes added to the total of their program", METRIC_COUNTER},
 	[SELF_FOLD_ERRORS] = {"tallyd_fold_errors", "",
 		"Times that folding failed; what waits is tried again", METRIC_COUNTER},
+	[SELF_SEGMENTS_PUT_OFF] = {"tallyd_segment_reads_put_off", "",
+		"Reads of segments that waited, since those of the user are too large",
+		METRIC_COUNTER},
 	[SELF_SEGMENTS_SHRUNK] = {"tallyd_segment_read_errors", "",
 		"Times that a segment could not be read; its values before are used",
 		METRIC_COUNTER},
@@ -226,6 +230,7 @@ static void put_segments(const struct self *s, uint64_t *v)
 	v[SELF_SEGMENT_PROGRAMS] = st.programs;
 	v[SELF_SEGMENTS_FOLDED] = st.folded;
 	v[SELF_FOLD_ERRORS] = st.fold_errors;
+	v[SELF_SEGMENTS_PUT_OFF] = st.put_off;
 	v[SELF_SEGMENTS_SHRUNK] = st.shrunk;
 	v[SELF_SEGMENTS_REMOVED] = st.removed;
 	v[SELF_METRIC_CONFLICTS] = st.conflicts;

@@ -357,6 +357,7 @@ static int serve(struct daemon *d, struct errmsg *e)
 	int err = run_as_find(d->opt.user, &d->as, e);
 
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes is a full disk, not an end */
 	raise_file_limit();
 	if (!err && !d->opt.foreground)
 		err = daemon_detach(&d->ready_fd, e);
