@@ -59,9 +59,11 @@ def machine_lines():
 
 def table(bench):
     yield f"\n## {bench['name']}\n"
+    unit = bench.get("unit", "")
     if bench.get("about"):
         yield bench["about"] + "\n"
-    unit = bench.get("unit", "")
+    elif all("unit" in r for r in bench["results"]):
+        yield unit[:1].upper() + unit[1:] + ".\n"
     yield "| case | value | unit | limit | runs | min | max |"
     yield "|---|---:|---|---:|---:|---:|---:|"
     for r in bench["results"]:

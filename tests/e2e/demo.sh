@@ -24,7 +24,8 @@ run_demo()
 	grep -q 'alpha_demo_server_.*\.value [1-9]' "$out" || fail "munin has no values with $*"
 	grep -q 'bytes per sample on disk' "$out" || fail "no size with $*"
 	same "processes left with $*" "$(left_running "$dir")" ""
-	same "segments left with $*" "$(find /dev/shm -maxdepth 1 -name 'tally-demo*' -newer "$T" 2>/dev/null)" ""
+	same "segments left with $*" \
+		"$(find /dev/shm -maxdepth 1 -name 'tally-demo*' -newer "$T" 2>/dev/null)" ""
 	"$B/bin/tally" check --dir "$B/$dir/gatherer/history" >/dev/null || fail "tally check with $*"
 	grep -q "$KILLED" "$out" || [ -z "$KILLED" ] || fail "nobody was killed with $*"
 	rm -rf "${B:?}/$dir"

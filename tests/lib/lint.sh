@@ -80,7 +80,20 @@ check_columns()
 	local file
 	sources '*.c' '*.h' '*.sh' | while IFS= read -r file; do
 		expand -t 8 "$file" |
-			awk -v f="$file" 'length($0) > 110 { print f ":" NR ": " length($0) " columns" }'
+			awk -v f="$file" 'length($0) > 120 { print f ":" NR ": " length($0) " columns" }'
+	done
+}
+
+# Links between the documents: those that name a file.
+check_links()
+{
+	local file link
+	sources '*.md' | while IFS= read -r file; do
+		grep -o '](\([^)#]*\)[^)]*)' "$file" | sed 's/^](//; s/[#)].*//' |
+			while IFS= read -r link; do
+				case $link in http* | '') continue ;; esac
+				[ -e "$(dirname "$file")/$link" ] || echo "$file: $link does not exist"
+			done
 	done
 }
 
@@ -97,5 +110,6 @@ check "file sizes" check_size
 check "words" quiet check_words
 check "spaces at line ends" quiet check_spaces
 check "line lengths" quiet check_columns
+check "links" check_links
 check "scripts" check_scripts
 exit "$WRONG"
