@@ -44,7 +44,13 @@ struct gatherer_stats {
 
 TAILQ_HEAD(peer_list, peer);
 
-#define LOG_LIMITS 256u
+/* Refusals that are told: each address and text by itself, and not too many in all. */
+#define LOG_LIMITS     256u
+#define LOG_PER_SECOND 50u
+struct log_limit {
+	uint32_t about; /* hash of address and text; another one takes the place over */
+	struct diag_limit limit;
+};
 
 struct gatherer {
 	const struct gatherer_config *cfg;
@@ -58,7 +64,9 @@ struct gatherer {
 	size_t nnodes;
 	struct peer_list peers; /* every open connection, oldest first */
 	size_t npeers, nwelcomed;
-	struct diag_limit log_limits[LOG_LIMITS]; /* by address and text of a refusal */
+	struct log_limit log_limits[LOG_LIMITS];
+	struct diag_limit log_second; /* limits the lines of refusals in all */
+	uint32_t logged; /* in this second */
 	bool commit_failing; /* polls rest until history can be written again */
 	struct gatherer_stats stats;
 };

@@ -141,14 +141,32 @@ static void peer_linger(struct peer *p)
 	peer_set_timer(p, PEER_LINGER_SECONDS);
 }
 
-/* The same about the same address is said once a minute. */
-static void peer_log_refusal(struct peer *p, enum refused_for why, const char *text)
+/*
+ * The same about the same address is said once a minute. Two that share a slot would be said each time
+ * by turns; the limit for all keeps that from becoming a flood.
+ */
+static bool peer_may_log(struct peer *p, const char *text)
 {
 	uint32_t who = p->node ? text_hash(p->address_hash, p->node->fingerprint) : p->address_hash;
-	uint32_t slot = text_hash(who, text) % LOG_LIMITS;
+	uint32_t about = text_hash(who, text);
+	struct log_limit *l = &p->g->log_limits[about % LOG_LIMITS];
+	uint64_t now_ns = clock_monotonic_ns();
 
+	if (l->about != about)
+		*l = (struct log_limit){.about = about};
+	if (!diag_allowed(&l->limit, now_ns, PEER_LOG_EVERY))
+		return false;
+	if (now_ns >= p->g->log_second.next_ns)
+		p->g->logged = 0;
+	if (p->g->logged++ < LOG_PER_SECOND && p->g->logged > 1)
+		return true;
+	return diag_allowed(&p->g->log_second, now_ns, NSEC_PER_SEC);
+}
+
+static void peer_log_refusal(struct peer *p, enum refused_for why, const char *text)
+{
 	p->g->stats.refused[why]++;
-	if (!diag_allowed(&p->g->log_limits[slot], clock_monotonic_ns(), PEER_LOG_EVERY))
+	if (!peer_may_log(p, text))
 		return;
 	if (p->node)
 		diag_warning("refused provider \"%s\" at %s (%s): %s", p->node->name, p->address,

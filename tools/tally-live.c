@@ -127,7 +127,7 @@ static bool name_seen(const struct segfile *s, size_t i)
 	return false;
 }
 
-static int add_file(struct look *l, int dirfd, const char *name)
+static int add_file(struct look *l, int dirfd, const char *name, struct buf *scratch)
 {
 	struct errmsg e = {""};
 	struct segfile *s;
@@ -143,7 +143,7 @@ static int add_file(struct look *l, int dirfd, const char *name)
 		return 0;
 	}
 	segfile_test_dead(s);
-	r = segfile_read(s) < 0 ? 0 : 1; /* cut short just now: nothing to show */
+	r = segfile_read(s, scratch) < 0 ? 0 : 1; /* cut short just now: nothing to show */
 	for (size_t i = 0; r == 1 && i < s->n; i++)
 		if (add_metric(l, s, i, !name_seen(s, i)) < 0)
 			r = -ENOMEM;
@@ -164,6 +164,7 @@ static int compare_lines(const void *a, const void *b)
 static int look_at(const char *dir, struct look *ret, struct errmsg *e)
 {
 	struct look l = {.at_ns = clock_monotonic_ns()};
+	struct buf scratch = BUF_INIT;
 	DIR *d = opendir(dir);
 	struct dirent *entry;
 	int r = 0;
@@ -177,8 +178,9 @@ static int look_at(const char *dir, struct look *ret, struct errmsg *e)
 				: "");
 	while (r == 0 && (entry = readdir(d)))
 		if (entry->d_name[0] != '.')
-			r = add_file(&l, dirfd(d), entry->d_name);
+			r = add_file(&l, dirfd(d), entry->d_name, &scratch);
 	closedir(d);
+	buf_release(&scratch);
 	if (r < 0) {
 		free(l.lines);
 		return err_set(e, r, "out of memory");

@@ -257,7 +257,11 @@ static void settle(void)
 
 /* --- figures ----------------------------------------------------------------------------------------- */
 
-/* Each of our readings lies between two of the kernel's, so the bounds are exact, not statistical. */
+/*
+ * Each of our readings lies between two of the kernel's. Kernels leave out the tracepoint at some
+ * switches while processes come and go: `perf stat -a -e sched:sched_switch,context-switches` showed
+ * 37,341 against 37,364 under a storm of fork and exit on 6.18. So a small part may be missing.
+ */
 Test(sched, switches_are_those_of_proc_stat, .init = setup, .fini = teardown)
 {
 	const unsigned n = 20000;
@@ -279,7 +283,7 @@ Test(sched, switches_are_those_of_proc_stat, .init = setup, .fini = teardown)
 	outer = proc_switches() - outer;
 
 	printf("switches: %lu <= %lu <= %lu\n", inner, ours, outer);
-	cr_assert_geq(ours + (uint64_t)inflight, inner);
+	cr_assert_geq(ours + (uint64_t)inflight + inner / 500, inner);
 	cr_assert_leq(ours, outer + (uint64_t)inflight);
 	cr_assert_geq(on_cpu, 2 * n);
 	cr_assert_leq(on_cpu, ours);

@@ -126,6 +126,7 @@ static void read_oracle(const struct run *r, struct result *res)
 
 static void read_segments(const struct run *r, struct result *res)
 {
+	struct buf rows_buf = BUF_INIT;
 	DIR *d = opendir(r->seg);
 	struct dirent *e;
 
@@ -141,7 +142,7 @@ static void read_segments(const struct run *r, struct result *res)
 			continue;
 		cr_assert_eq(code, 0, "%s: %s", e->d_name, err.text);
 		cr_assert_eq(segfile_test_dead(s), 1, "%s is still locked", e->d_name);
-		cr_assert_eq(segfile_read(s), 0);
+		cr_assert_eq(segfile_read(s, &rows_buf), 0);
 		for (size_t i = 0; i < s->n; i++) {
 			if (strcmp(s->metrics[i].name, "storm") == 0)
 				res->total += s->values[i];
@@ -154,6 +155,7 @@ static void read_segments(const struct run *r, struct result *res)
 		segfile_close(s);
 	}
 	closedir(d);
+	buf_release(&rows_buf);
 }
 
 static struct result run_result(const struct run *r)

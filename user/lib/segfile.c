@@ -3,7 +3,7 @@
  * Reading segment files. The layout is drawn in include/tally/segment.h; here every number of it is
  * an attacker's until it has been compared with the limits and with the file's size.
  *
- * Rows are read in chunks of at most CHUNK bytes, so that a large segment costs time, not memory.
+ * Rows are read in chunks of about CHUNK bytes, so that a large segment costs time, not memory.
  */
 #include "user/lib/segfile.h"
 
@@ -18,7 +18,7 @@
 #include "user/lib/schema.h"
 #include "user/lib/schema_int.h"
 
-#define CHUNK (256u << 10)
+#define CHUNK (64u << 10)
 
 /* pread(2) until n bytes are there; -EBADMSG if the file ends before. */
 static int read_exactly(int fd, void *to, size_t n, uint64_t offset)
@@ -179,8 +179,7 @@ static int read_constants(struct segfile *s, struct errmsg *e)
 	s->metrics = calloc(h->ndesc, sizeof(*s->metrics));
 	s->values = calloc(h->ndesc, sizeof(*s->values));
 	s->sums = calloc(h->ndesc, sizeof(*s->sums));
-	s->buffer = malloc(h->row_size > CHUNK ? h->row_size : CHUNK / h->row_size * h->row_size);
-	if (!s->strings || !s->metrics || !s->values || !s->sums || !s->buffer)
+	if (!s->strings || !s->metrics || !s->values || !s->sums)
 		return -ENOMEM;
 	r = read_exactly(s->fd, s->strings, h->strings_len, h->strings_off);
 	if (r < 0)
@@ -228,7 +227,6 @@ void segfile_close(struct segfile *s)
 	free(s->metrics);
 	free(s->values);
 	free(s->sums);
-	free(s->buffer);
 	free(s);
 }
 
@@ -246,25 +244,30 @@ static void add_row(struct segfile *s, const uint8_t *row, bool first)
 	}
 }
 
-static int sum_rows(struct segfile *s, uint32_t rows)
+static int sum_rows(struct segfile *s, uint32_t rows, struct buf *scratch)
 {
 	uint32_t size = s->header.row_size, at_once = size > CHUNK ? 1 : CHUNK / size;
+	uint8_t *chunk;
 
+	buf_reset(scratch);
+	chunk = buf_reserve(scratch, (size_t)size * (rows < at_once ? rows : at_once));
+	if (!chunk)
+		return -ENOMEM;
 	memset(s->sums, 0, s->n * sizeof(*s->sums));
 	for (uint32_t r = 0; r < rows; r += at_once) {
 		uint32_t n = rows - r < at_once ? rows - r : at_once;
-		int err = read_exactly(s->fd, s->buffer, (size_t)n * size,
-			s->header.rows_off + (uint64_t)r * size);
+		int err = read_exactly(
+			s->fd, chunk, (size_t)n * size, s->header.rows_off + (uint64_t)r * size);
 
 		if (err < 0)
 			return err;
 		for (uint32_t i = 0; i < n; i++)
-			add_row(s, s->buffer + (size_t)i * size, r + i == 0);
+			add_row(s, chunk + (size_t)i * size, r + i == 0);
 	}
 	return 0;
 }
 
-int segfile_read(struct segfile *s)
+int segfile_read(struct segfile *s, struct buf *scratch)
 {
 	struct tally_segment now;
 	int r = read_exactly(s->fd, &now, sizeof(now), 0);
@@ -273,7 +276,7 @@ int segfile_read(struct segfile *s)
 		return r;
 	if (now.rows == 0 || now.rows > s->header.rows_max)
 		return -EBADMSG;
-	r = sum_rows(s, now.rows);
+	r = sum_rows(s, now.rows, scratch);
 	if (r < 0)
 		return r;
 	memcpy(s->values, s->sums, s->n * sizeof(*s->sums));

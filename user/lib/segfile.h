@@ -11,6 +11,7 @@
 #include <sys/types.h>
 
 #include "include/tally/segment.h"
+#include "user/lib/buf.h"
 #include "user/lib/err.h"
 
 /* Limits of a segment that is read; a larger one is refused with -E2BIG. */
@@ -50,7 +51,6 @@ struct segfile {
 	struct tally_segment header;
 	char *strings;
 	uint64_t *sums; /* of the read that is under way */
-	uint8_t *buffer; /* some rows */
 };
 
 /*
@@ -60,8 +60,11 @@ struct segfile {
  */
 int segfile_open(int dirfd, const char *name, struct segfile **ret, struct errmsg *e);
 void segfile_close(struct segfile *s); /* drops the lock too */
-/* Reads the rows and sums them into s->values. -EBADMSG if the file shrank: values are unchanged. */
-int segfile_read(struct segfile *s);
+/*
+ * Reads the rows and sums them into s->values. -EBADMSG if the file shrank: values are unchanged.
+ * scratch is emptied and used for rows; one serves many files, one after the other.
+ */
+int segfile_read(struct segfile *s, struct buf *scratch);
 /*
  * Tries to take the read lock: 1 if all its processes are dead (s->dead is set, and stays while it is
  * open), 0 if one lives.

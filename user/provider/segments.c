@@ -72,7 +72,7 @@ static void read_segment(struct segments *s, struct entry *e)
 	if (may_read(e)) {
 		/* First this, then the values: those of a dead one are then its last. */
 		segfile_test_dead(e->seg);
-		if (segfile_read(e->seg))
+		if (segfile_read(e->seg, &s->scratch))
 			s->stats.shrunk++;
 	} else {
 		s->stats.put_off++;
@@ -211,6 +211,7 @@ static void segments_close(struct producer *p)
 	free(s->slots);
 	if (s->dir)
 		closedir(s->dir);
+	buf_release(&s->scratch);
 	fold_close(s->fold);
 	programs_release(&s->programs);
 	free(s->path);

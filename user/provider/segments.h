@@ -23,6 +23,7 @@ struct segments_stats {
 	uint64_t put_off; /* reads that waited: the user's segments are too large */
 	uint64_t shrunk; /* reads that failed; the values before are used */
 	uint64_t conflicts; /* metrics: same name, another type or scale */
+	uint64_t bad_metrics; /* of segments that are else good: no valid name, type or place */
 	uint64_t over_limit; /* metrics: the user has too many series */
 	uint64_t removed; /* unfinished files whose makers are dead */
 	uint64_t refused[REFUSED_REASONS]; /* files */

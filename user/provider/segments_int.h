@@ -40,6 +40,7 @@ struct segments {
 	uint32_t *slots; /* hash table of names: index + 1 */
 	size_t nslots;
 	size_t living_max;
+	struct buf scratch; /* rows */
 	size_t first; /* whose turn it is to be read first */
 	struct programs programs;
 	struct fold *fold;

@@ -224,6 +224,12 @@ static int adopt_segment(struct segments *s, struct entry *e, struct errmsg *msg
 	err = map_metrics(s, e);
 	if (err)
 		return err;
+	if (e->seg->refused) {
+		s->stats.bad_metrics += e->seg->refused;
+		if (segments_may_log(s))
+			diag_warning("%s/%s: %zu metrics are left out: %s", s->path, e->name,
+				e->seg->refused, e->seg->reason.text);
+	}
 	user->segments++;
 	user->memory += segment_memory(e->seg);
 	s->stats.segments++;

@@ -63,6 +63,7 @@ enum single {
 	SELF_SEGMENTS_SHRUNK,
 	SELF_SEGMENTS_REMOVED,
 	SELF_METRIC_CONFLICTS,
+	SELF_METRICS_BAD,
 	SELF_METRICS_OVER_LIMIT,
 	SELF_LINK_UP,
 	SELF_LINK_CONNECTS,
@@ -115,6 +116,8 @@ static const struct self_metric singles[SELF_SINGLES] = {
 		"Unfinished segments removed, their makers being dead", METRIC_COUNTER},
 	[SELF_METRIC_CONFLICTS] = {"tallyd_metric_conflicts", "",
 		"Metrics left out: the program has another one of this name", METRIC_COUNTER},
+	[SELF_METRICS_BAD] = {"tallyd_metrics_refused", "",
+		"Metrics left out: no valid name, type or place in their segment", METRIC_COUNTER},
 	[SELF_METRICS_OVER_LIMIT] = {"tallyd_metrics_over_limit", "",
 		"Metrics left out: the user has too many", METRIC_COUNTER},
 	[SELF_LINK_UP] = {"tallyd_link_up", "", "1 while a gatherer is connected", METRIC_GAUGE},
@@ -234,6 +237,7 @@ static void put_segments(const struct self *s, uint64_t *v)
 	v[SELF_SEGMENTS_SHRUNK] = st.shrunk;
 	v[SELF_SEGMENTS_REMOVED] = st.removed;
 	v[SELF_METRIC_CONFLICTS] = st.conflicts;
+	v[SELF_METRICS_BAD] = st.bad_metrics;
 	v[SELF_METRICS_OVER_LIMIT] = st.over_limit;
 	memcpy(v + SELF_SINGLES, st.refused, sizeof(st.refused));
 }
