@@ -12,7 +12,7 @@
 #include "gatherer/store/sealed.h"
 #include "gatherer/store/store.h"
 
-#define WRITER_PAUSE_MS 200
+#define WRITER_PAUSE_MS 100
 
 struct check {
 	int dirfd;

@@ -238,10 +238,13 @@ int os_make_file(int dirfd, const char *name, const void *p, size_t n, int *ret_
 		err = os->fsync(fd);
 	if (!err)
 		err = os->rename(dirfd, temp, name);
-	if (err)
+	if (err) {
 		os->unlink(dirfd, temp);
-	else
+	} else {
 		err = os->fsync(dirfd);
+		if (err) /* nobody will write to it: it must not be found later */
+			os->unlink(dirfd, name);
+	}
 	if (err) {
 		os->close(fd);
 		return err;

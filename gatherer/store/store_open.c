@@ -145,8 +145,12 @@ static int replay_head(struct opening *o, int fd, struct head *ret, struct errms
 	return err;
 }
 
-/* Reads one head; it becomes the store's if it is the last one and can be continued. */
-static int open_head(struct opening *o, bool last, struct errmsg *e)
+/*
+ * Reads one head; it becomes the store's if it is the only one and can be continued. Of several, the
+ * last one may have been begun for a moment that has passed: its state need not be the one that all
+ * heads together come to.
+ */
+static int open_head(struct opening *o, bool only, struct errmsg *e)
 {
 	struct store *s = o->s;
 	char name[HEAD_NAME_SIZE];
@@ -163,7 +167,7 @@ static int open_head(struct opening *o, bool last, struct errmsg *e)
 		return err == -EPROTO ? err
 				      : err_set(e, err, "%s/%s: %s", s->dir, name, strerror(-err));
 	}
-	if (last && !o->damaged && !o->renumbered) {
+	if (only && !o->damaged && !o->renumbered) {
 		s->head = head;
 		return 0;
 	}
@@ -260,7 +264,7 @@ static int open_heads(struct opening *o, struct errmsg *e)
 		s->next_number = sealed->list[sealed->n - 1] + 1;
 	for (size_t i = 0; i < heads->n && !err; i++) {
 		o->number = heads->list[i];
-		err = open_head(o, i == heads->n - 1, e);
+		err = open_head(o, heads->n == 1, e);
 	}
 	return err;
 }
