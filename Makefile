@@ -132,7 +132,7 @@ $(TEST_TOOLS): $(B)/tests/lib/%: $(B)/obj/tests/lib/%.o $(TEST_LIBS)
 
 # --- what people type --------------------------------------------------------------------------------
 # Parallel unless the caller said how (-j), and one step after the other.
-SUBMAKE = $(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
+SUBMAKE = echo building && $(MAKE) -s --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
 OWNED = @+tools/packaging/owned.sh
 
 PACKAGES := $(addprefix packages-,build build-check build-check-bench build-memcached)
