@@ -9,7 +9,6 @@ CLANG  ?= clang
 BPFTOOL ?= /usr/sbin/bpftool
 CFLAGS ?= -O2 -g
 
-PKGS_LIB      := libprotobuf-c libcrypto libssl INIReader inih zlib
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wundef \
 	-Wvla -Wformat=2 -Wno-unused-parameter -Wno-missing-field-initializers
 ALL_CFLAGS := -std=gnu11 $(WARN) -D_GNU_SOURCE -I. -I$(B)/gen -Iinclude -MMD -MP $(CFLAGS)
