@@ -178,6 +178,18 @@ static int walk_stat(struct proc_text t, struct proc_sink *k)
 	return err;
 }
 
+/* The kernel's "sec" is no unit: checkers of names would take it for one. name has `size` bytes. */
+static void spell_out(char *name, size_t size)
+{
+	static const char sec[] = "_sec_", secondary[] = "_secondary_";
+	char *at = strstr(name, sec);
+
+	if (!at || strlen(name) + sizeof(secondary) - sizeof(sec) >= size)
+		return;
+	memmove(at + strlen(secondary), at + strlen(sec), strlen(at + strlen(sec)) + 1);
+	memcpy(at, secondary, strlen(secondary));
+}
+
 /* --- meminfo --------------------------------------------------------------------------------- */
 
 /*
@@ -244,6 +256,7 @@ static int walk_memory_line(struct proc_text line, struct proc_sink *k)
 		return -EBADMSG;
 	n = strlen(name);
 	snprintf(name + n, sizeof(name) - n, "_bytes");
+	spell_out(name, sizeof(name));
 	if (k->build)
 		snprintf(help, sizeof(help), "%.*s of /proc/meminfo", (int)length(&key), key.p);
 	proc_put(k, &m, NULL, v);
@@ -296,6 +309,7 @@ static int walk_vmstat(struct proc_text t, struct proc_sink *k)
 			m.type = is_event(&key) ? METRIC_COUNTER : METRIC_GAUGE;
 			snprintf(help, sizeof(help), "%s of /proc/vmstat", name + 7);
 		}
+		spell_out(name, sizeof(name));
 		proc_put(k, &m, NULL, v);
 	}
 	return 0;
