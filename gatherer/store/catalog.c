@@ -250,15 +250,21 @@ ssize_t catalog_column(const struct catalog *c, uint32_t shape, uint32_t series)
 
 /* --- runs and blocks ------------------------------------------------------------------------------------------ */
 
-bool catalog_gap_after(
-	const struct catalog *c, uint32_t node, uint64_t incarnation, uint64_t first_seq)
+/* n: how many runs are before. */
+static bool gap_after(
+	const struct catalog_node *node, size_t n, uint64_t incarnation, uint64_t first_seq)
 {
-	const struct catalog_node *n = &c->nodes[node];
-	const struct catalog_run *last = n->nruns ? n->runs[n->nruns - 1] : NULL;
+	const struct catalog_run *last = n ? node->runs[n - 1] : NULL;
 
 	if (!last)
 		return false; /* nothing is known of what was before */
 	return first_seq > (last->run->inc.id == incarnation ? last->last_seq : 0) + 1;
+}
+
+bool catalog_gap_after(
+	const struct catalog *c, uint32_t node, uint64_t incarnation, uint64_t first_seq)
+{
+	return gap_after(&c->nodes[node], c->nodes[node].nruns, incarnation, first_seq);
 }
 
 static void measure_run(struct catalog_run *r)
@@ -307,11 +313,16 @@ static void drop_runs(struct catalog_node *n, const struct sealed *file)
 {
 	size_t kept = 0;
 
-	for (size_t i = 0; i < n->nruns; i++)
-		if (n->runs[i]->file == file)
-			free(n->runs[i]);
-		else
-			n->runs[kept++] = n->runs[i];
+	for (size_t i = 0; i < n->nruns; i++) {
+		struct catalog_run *r = n->runs[i];
+
+		if (r->file == file) {
+			free(r);
+			continue;
+		}
+		r->gap_before = gap_after(n, kept, r->run->inc.id, r->first_seq);
+		n->runs[kept++] = r;
+	}
 	n->nruns = kept;
 }
 

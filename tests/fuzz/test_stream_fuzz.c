@@ -101,6 +101,8 @@ static void fuzz_stream(const struct corpus *c, struct store *st)
 		stream_apply(s, bad.type, bad.payload, bad.len, &view);
 		store_append(st, node, &bad, &view);
 		stream_apply(s, rec.type, rec.payload, rec.len, &view);
+		if (rec.type != RECORD_SNAPSHOT || test_rand_below(4))
+			store_append(st, node, &rec, &view);
 		free(copy);
 	}
 	stream_free(s);
