@@ -24,7 +24,7 @@ static void read_files(struct flip *f)
 	struct dirent *e;
 
 	while ((e = readdir(d))) {
-		char path[PATH_MAX + 80];
+		char path[PATH_MAX + 300];
 		FILE *in;
 
 		if (e->d_name[0] == '.' || strcmp(e->d_name, "lock") == 0)
@@ -73,7 +73,7 @@ static void put_files(const struct flip *f, size_t file, size_t at)
 	cr_assert_eq(mkdir(f->dir, 0755), 0);
 	for (size_t i = 0; i < f->nfiles; i++) {
 		struct buf *c = (struct buf *)&f->contents[i];
-		char path[PATH_MAX + 80];
+		char path[PATH_MAX + 300];
 		FILE *out;
 
 		snprintf(path, sizeof(path), "%s/%s", f->dir, f->names[i]);

@@ -34,7 +34,7 @@ enum record_type {
 	RECORD_INCARNATION = 1,
 	RECORD_SCHEMA = 2,
 	RECORD_SNAPSHOT = 3,
-	RECORD_NODE = 4,  /* head only: gatherer/store/noderec.h */
+	RECORD_NODE = 4, /* head only: gatherer/store/noderec.h */
 	RECORD_STATE = 5, /* head only: other records, compressed; gatherer/store/packed.h */
 };
 
@@ -59,7 +59,7 @@ ssize_t record_parse(const uint8_t *p, size_t n, struct record *ret);
 /* Scanning of a file's bytes (mapped or read) from the end of its header. */
 struct recscan {
 	const uint8_t *data;
-	size_t len, pos;	       /* pos: next byte to look at */
+	size_t len, pos; /* pos: next byte to look at */
 	size_t damage_from, damage_to; /* of the last damage that recscan_next() reported */
 };
 /*

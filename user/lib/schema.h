@@ -33,20 +33,20 @@ enum value_kind {
 
 /* Which part of its metric a series is. */
 enum series_part {
-	SERIES_VALUE = 0,  /* counter or gauge */
+	SERIES_VALUE = 0, /* counter or gauge */
 	SERIES_BUCKET = 1, /* one histogram bucket's own count, not cumulative; has a label le */
-	SERIES_SUM = 2,    /* a histogram's sum */
+	SERIES_SUM = 2, /* a histogram's sum */
 };
 
 #define SCHEMA_SERIES_MAX (1u << 20) /* series in a group */
-#define SCHEMA_NAME_MAX   255u	     /* bytes of a metric's or group's name */
-#define SCHEMA_LABELS_MAX 4096u	     /* bytes of the label text */
+#define SCHEMA_NAME_MAX   255u /* bytes of a metric's or group's name */
+#define SCHEMA_LABELS_MAX 4096u /* bytes of the label text */
 #define SCHEMA_HELP_MAX   1024u
 
 struct series {
-	char *name;   /* metric family, [a-zA-Z_:][a-zA-Z0-9_:]*, without _total, _bucket, _sum */
+	char *name; /* metric family, [a-zA-Z_:][a-zA-Z0-9_:]*, without _total, _bucket, _sum */
 	char *labels; /* canonical: name="value",... sorted by name, OpenMetrics escapes; "" if none */
-	char *unit;   /* "seconds", "bytes", ... or "" */
+	char *unit; /* "seconds", "bytes", ... or "" */
 	char *help;
 	uint8_t type; /* enum metric_type */
 	uint8_t kind; /* enum value_kind */
@@ -57,7 +57,7 @@ struct series {
 struct schema {
 	uint32_t id; /* unique within an incarnation; drawn by the writer of the stream, from 1 */
 	uint32_t interval_ms; /* how often the group is meant to be polled */
-	uint64_t start_ns;    /* realtime since when its counters count; another value is a reset */
+	uint64_t start_ns; /* realtime since when its counters count; another value is a reset */
 	char *group;
 	size_t n;
 	struct series *series;

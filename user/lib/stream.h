@@ -30,15 +30,15 @@
 
 #define STREAM_KEY_EVERY  128u
 #define STREAM_GROUPS_MAX 65536u
-#define STREAM_SERIES_MAX (1u << 20)  /* in all groups of a node */
+#define STREAM_SERIES_MAX (1u << 20) /* in all groups of a node */
 #define STREAM_SCHEMA_MAX (64u << 20) /* bytes of all SCHEMA records that are in force */
-#define STREAM_PAST_MAX	  64u	      /* incarnations that are remembered, so that none comes twice */
+#define STREAM_PAST_MAX   64u /* incarnations that are remembered, so that none comes twice */
 
 #define SNAPSHOT_BASE 1u
 
 struct incarnation {
-	uint64_t id;	     /* random, never 0; drawn at each start of the provider */
-	uint64_t start_ns;   /* realtime of that start */
+	uint64_t id; /* random, never 0; drawn at each start of the provider */
+	uint64_t start_ns; /* realtime of that start */
 	uint8_t boot_id[16]; /* /proc/sys/kernel/random/boot_id */
 };
 
@@ -46,8 +46,8 @@ struct incarnation {
 struct group_view {
 	const struct schema *schema;
 	const uint64_t *values; /* schema->n */
-	uint64_t begin_ns;	/* monotonic ns after the snapshot's, when reading began */
-	uint64_t window_ns;	/* how long reading took */
+	uint64_t begin_ns; /* monotonic ns after the snapshot's, when reading began */
+	uint64_t window_ns; /* how long reading took */
 };
 
 struct snapshot_view {
@@ -87,16 +87,16 @@ struct stream; /* one node's state; not thread safe */
 struct stream *stream_new(void); /* NULL: no memory */
 void stream_free(struct stream *s);
 enum stream_result {
-	STREAM_OLD = 0,	     /* known already (repeat at a file's start, duplicate): nothing changed */
-	STREAM_STATE = 1,    /* incarnation, schema or base taken in: keep the record, no sample */
+	STREAM_OLD = 0, /* known already (repeat at a file's start, duplicate): nothing changed */
+	STREAM_STATE = 1, /* incarnation, schema or base taken in: keep the record, no sample */
 	STREAM_SNAPSHOT = 2, /* a new snapshot: *ret_view is set */
 };
 /*
  * Applies one record. Returns an enum stream_result, or -EBADMSG / -EPROTO / -E2BIG, after which the
  * state is unchanged. A snapshot whose seq is not above the last one of its incarnation is STREAM_OLD.
  */
-int stream_apply(struct stream *s, uint8_t type, const uint8_t *p, size_t n,
-	struct snapshot_view *ret_view);
+int stream_apply(
+	struct stream *s, uint8_t type, const uint8_t *p, size_t n, struct snapshot_view *ret_view);
 /* After damage in the source: rows are unknown until a key row or BASE. */
 void stream_lost(struct stream *s);
 /*
@@ -111,7 +111,7 @@ uint64_t stream_seq(const struct stream *s);
 struct group_state {
 	const struct schema *schema;
 	const uint64_t *values; /* NULL if unknown */
-	int64_t realtime_ns;	/* of the group's last row: snapshot's realtime + begin */
+	int64_t realtime_ns; /* of the group's last row: snapshot's realtime + begin */
 	uint64_t monotonic_ns, seq;
 };
 size_t stream_groups(const struct stream *s);
