@@ -19,6 +19,7 @@
 #define NEAR_MS    500 /* groups polled within this are one snapshot */
 #define READ_ALONE 200 /* how many series are read alone */
 #define NODE_NAME  "host"
+#define HEAD_BYTES (64u << 20) /* of a head that is opened */
 #define CHECK(x)                                                                        \
 	do {                                                                            \
 		if (!(x)) {                                                             \
@@ -44,6 +45,7 @@ struct run {
 	struct store *store;
 	uint32_t node;
 	struct stream_writer *writer;
+	struct buf records; /* all that were made */
 	uint64_t append_ns, sync_ns;
 };
 
@@ -139,38 +141,36 @@ static size_t fill_due(struct run *r, int64_t now_ms, struct group_due *due)
 
 /* --- writing ------------------------------------------------------------------------------------------- */
 
-static void append(struct run *r, const struct buf *records)
+/* The records from `from` on. */
+static void append(struct run *r, struct store *store, uint32_t node, size_t from)
 {
-	struct recscan scan = {.data = records->data, .len = records->len};
+	struct recscan scan = {.data = r->records.data, .len = r->records.len, .pos = from};
 	struct snapshot_view view;
 	struct record rec;
 
 	while (recscan_next(&scan, &rec) == 1)
-		CHECK(store_append(r->store, r->node, &rec, &view) > 0);
+		CHECK(store_append(store, node, &rec, &view) > 0);
 }
 
 static void write_all_polls(struct run *r)
 {
 	struct group_due *due = calloc(r->nparts, sizeof(*due));
-	struct buf records = BUF_INIT;
 	uint64_t seq, t0, t1;
 	int64_t ms;
 
 	while ((ms = next_ms(r)) != INT64_MAX) {
-		size_t n = fill_due(r, ms, due);
+		size_t n = fill_due(r, ms, due), from = r->records.len;
 
-		buf_reset(&records);
 		CHECK(stream_writer_snapshot(r->writer, ms * (int64_t)NSEC_PER_MSEC,
-			      (uint64_t)ms * NSEC_PER_MSEC - (1ull << 60), due, n, &records,
+			      (uint64_t)ms * NSEC_PER_MSEC - (1ull << 60), due, n, &r->records,
 			      &seq) == 0);
 		t0 = clock_monotonic_ns();
-		append(r, &records);
+		append(r, r->store, r->node, from);
 		t1 = clock_monotonic_ns();
 		CHECK(store_sync(r->store) == 0);
 		r->append_ns += t1 - t0;
 		r->sync_ns += clock_monotonic_ns() - t1;
 	}
-	buf_release(&records);
 	free(due);
 }
 
@@ -286,6 +286,51 @@ static void read_alone(struct bench *b, const struct run *r, const char *name)
 	history_close(h);
 }
 
+/* --- a full head of many hosts ------------------------------------------------------------------------- */
+
+static void open_many(struct bench *b, struct run *r)
+{
+	struct store_options never = {.head_bytes = 1ull << 40};
+	uint64_t began, bytes = 0;
+	struct store_stats stats;
+	struct store *store;
+	struct history *h;
+	struct errmsg e;
+	double samples;
+
+	test_dir_remove(r->dir);
+	CHECK(store_open(r->dir, &never, &store, &e) == 0);
+	for (uint8_t i = 0; bytes < HEAD_BYTES && i < 255; i++) {
+		uint8_t id[32] = {i};
+		uint32_t node;
+
+		CHECK(store_node(store, id, NODE_NAME, &node) == 0);
+		append(r, store, node, 0);
+		bytes += r->records.len;
+	}
+	store_stats(store, &stats);
+	samples = (double)stats.samples;
+	CHECK(store_close(store) == 0);
+	began = clock_monotonic_ns();
+	CHECK(store_open(r->dir, &never, &store, &e) == 0);
+	bench_value(b, "writer opens a head of 64 MiB", "s",
+		(double)(clock_monotonic_ns() - began) / 1e9);
+	bench_at_most(b, 1);
+	began = clock_monotonic_ns();
+	h = open_history(r);
+	bench_value(b, "reader opens it", "s", (double)(clock_monotonic_ns() - began) / 1e9);
+	history_close(h);
+	CHECK(store_seal(store, &e) == 0);
+	store_stats(store, &stats);
+	bench_value(b, "seal it", "M samples/s", samples * 1e3 / (double)stats.seal_ns);
+	began = clock_monotonic_ns();
+	h = open_history(r);
+	bench_value(
+		b, "reader opens it, sealed", "s", (double)(clock_monotonic_ns() - began) / 1e9);
+	history_close(h);
+	CHECK(store_close(store) == 0);
+}
+
 /* --- the whole ------------------------------------------------------------------------------------------ */
 
 static void begin(struct run *r, const char *path)
@@ -304,8 +349,8 @@ static void begin(struct run *r, const char *path)
 
 static void end(struct run *r)
 {
-	CHECK(store_close(r->store) == 0);
 	test_dir_remove(r->dir);
+	buf_release(&r->records);
 	stream_writer_free(r->writer);
 	for (size_t i = 0; i < r->nparts; i++) {
 		group_release(&r->parts[i].group);
@@ -350,6 +395,8 @@ int main(int argc, char **argv)
 		seconds[i] = samples / 1e6 / read_all(h);
 	bench_samples(&b, "all series, one after the other", "M samples/s", seconds, 5);
 	history_close(h);
+	CHECK(store_close(r.store) == 0);
+	open_many(&b, &r);
 	end(&r);
 	return bench_write(&b);
 }
