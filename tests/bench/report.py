@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 
+SAID_ON_TOP = ("kernel", "machine", "cpus")
 HEAD = """# Benchmarks
 
 Written by `make bench` from what was measured; don't edit. Each table says what its numbers are of:
@@ -62,7 +63,7 @@ def table(bench):
     unit = bench.get("unit", "")
     if bench.get("about"):
         yield bench["about"] + "\n"
-    elif all("unit" in r for r in bench["results"]):
+    elif " " in unit and all("unit" in r for r in bench["results"]):
         yield unit[:1].upper() + unit[1:] + ".\n"
     yield "| case | value | unit | limit | runs | min | max |"
     yield "|---|---:|---|---:|---:|---:|---:|"
@@ -75,7 +76,8 @@ def table(bench):
         yield "\n| ratio | |\n|---|---:|"
         for name, value in ratios.items():
             yield f"| {cell(name)} | {number(value)} |"
-    said = ", ".join(f"{k}: {v}" for k, v in (bench.get("machine") or {}).items())
+    machine = bench.get("machine") or {}
+    said = ", ".join(f"{k}: {v}" for k, v in machine.items() if k not in SAID_ON_TOP)
     if said:
         yield f"\n{cell(said)}"
 
