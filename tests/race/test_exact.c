@@ -66,6 +66,7 @@ static void run_init(struct run *r, const char *program)
 	snprintf(r->oracle, sizeof(r->oracle), "%s/oracle", r->dir);
 	int fd = open(r->oracle, O_CREAT | O_RDWR, 0600);
 	cr_assert(fd >= 0);
+	cr_assert_eq(ftruncate(fd, sizeof(struct oracle)), 0);
 	close(fd);
 	find_program(r->program, sizeof(r->program), program);
 }
