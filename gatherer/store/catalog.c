@@ -207,9 +207,16 @@ static int fill_shape(struct catalog *c, struct catalog_shape *s)
 		if (id < 0)
 			return (int)id;
 		s->series[i] = (uint32_t)id;
-		c->series[id].def = &s->schema.series[i];
 	}
 	return 0;
+}
+
+void catalog_use_shape(struct catalog *c, uint32_t shape)
+{
+	const struct catalog_shape *s = c->shapes[shape];
+
+	for (size_t i = 0; i < s->schema.n; i++)
+		c->series[s->series[i]].def = &s->schema.series[i];
 }
 
 ssize_t catalog_add_shape(
@@ -304,9 +311,12 @@ int catalog_add_block(struct catalog *c, const struct catalog_block *block)
 	struct catalog_group *g = &c->groups[c->shapes[block->shape]->group];
 	int err = grow(&g->blocks, g->nblocks, &g->cap, sizeof(*g->blocks));
 
-	if (!err)
-		g->blocks[g->nblocks++] = *block;
-	return err;
+	if (err)
+		return err;
+	if (g->nblocks == 0 || g->blocks[g->nblocks - 1].shape != block->shape)
+		catalog_use_shape(c, block->shape);
+	g->blocks[g->nblocks++] = *block;
+	return 0;
 }
 
 static void drop_runs(struct catalog_node *n, const struct sealed *file)

@@ -75,6 +75,8 @@ ssize_t catalog_find_shape(const struct catalog *c, uint32_t node, const uint8_t
 /* A new shape: schema is copied. Index or -ENOMEM. */
 ssize_t catalog_add_shape(
 	struct catalog *c, uint32_t node, const uint8_t *digest, const struct schema *schema);
+/* From now on the definitions of its series are those of this shape: it is the newest of its group. */
+void catalog_use_shape(struct catalog *c, uint32_t shape);
 /* The node's next run; NULL: no memory. run has at least one time block. */
 const struct catalog_run *catalog_add_run(
 	struct catalog *c, uint32_t node, const struct sealed *file, const struct sealed_run *run);

@@ -96,6 +96,7 @@ static int add_schema(struct live *l, struct live_node *n, const struct schema *
 	memmove(n->schemas + at + 1, n->schemas + at, (n->nschemas - at) * sizeof(*n->schemas));
 	n->schemas[at] = (struct live_schema){inc, schema->id, (uint32_t)shape, schema->start_ns};
 	n->nschemas++;
+	catalog_use_shape(l->catalog, (uint32_t)shape);
 	return 0;
 }
 

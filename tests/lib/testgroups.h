@@ -27,7 +27,7 @@ static inline void test_group_reshape(struct group *g, const char *name, uint64_
 
 		snprintf(metric, sizeof(metric), "m%zu", i % 7);
 		snprintf(labels, sizeof(labels), "i=\"%zu\"", i);
-		s.type = test_rand_below(2) ? METRIC_COUNTER : METRIC_GAUGE;
+		s.type = i % 2 ? METRIC_COUNTER : METRIC_GAUGE;
 		s.kind = (uint8_t)(VALUE_U64 + test_rand_below(3));
 		if (schema_add(&g->schema, &s) < 0)
 			abort();

@@ -190,6 +190,36 @@ Test(history, the_newest_row_survives_a_seal)
 	test_sender_stop(&s);
 }
 
+static void take_schema(struct store *st, struct test_sender *s, const char *help)
+{
+	free(s->group.schema.series[0].help);
+	s->group.schema.series[0].help = strdup(help);
+	s->group.version++;
+	poll_sync(st, s, 1);
+}
+
+Test(history, the_newest_definition_is_shown)
+{
+	struct store *st = open_store();
+	struct history *h;
+	struct test_sender s;
+	struct errmsg e;
+
+	test_sender_start(&s, 0);
+	for (int i = 0; i < 4; i++) {
+		take_schema(st, &s, i % 2 ? "new" : "old"); /* back to what it was, too */
+		if (i == 2)
+			cr_assert_eq(store_seal(st, &e), 0);
+		h = open_history();
+		cr_assert_eq(history_series_count(h), TEST_WIDTH);
+		cr_assert_str_eq(history_series(h, 0)->def->help, i % 2 ? "new" : "old");
+		cr_assert_eq(read_first(h, INT64_MIN, INT64_MAX, 0).n, (size_t)i + 1);
+		history_close(h);
+	}
+	cr_assert_eq(store_close(st), 0);
+	test_sender_stop(&s);
+}
+
 /* --- never writing ----------------------------------------------------------------------------------- */
 
 static int refuse_write_open(int dirfd, const char *name, int flags, mode_t mode)
