@@ -24,8 +24,8 @@ run_demo()
 	grep -q 'alpha_demo_server_.*\.value [1-9]' "$out" || fail "munin has no values with $*"
 	grep -q 'bytes per sample on disk' "$out" || fail "no size with $*"
 	same "processes left with $*" "$(left_running "$dir")" ""
-	same "segments left with $*" \
-		"$(find /dev/shm -maxdepth 1 -name 'tally-demo*' -newer "$T" 2>/dev/null)" ""
+	[ -s "$B/$dir/segment-dir" ] || fail "where were the segments with $*?"
+	[ ! -e "$(cat "$B/$dir/segment-dir")" ] || fail "segments left with $*"
 	"$B/bin/tally" check --dir "$B/$dir/gatherer/history" >/dev/null || fail "tally check with $*"
 	grep -q "$KILLED" "$out" || [ -z "$KILLED" ] || fail "nobody was killed with $*"
 	rm -rf "${B:?}/$dir"

@@ -54,6 +54,7 @@ line_begin()
 		say "no /dev/shm here: segments are on disk, in $SEGMENTS"
 	fi
 	on_exit 'rm -rf "$SEGMENTS"'
+	echo "$SEGMENTS" >"$T/segment-dir"
 	chmod 755 "$SEGMENTS"
 	line_dir "$T"
 	line_dir "$T/gatherer"
