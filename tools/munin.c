@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tools/histdir.h"
 #include "tools/munin-graph.h"
 #include "user/lib/conf.h"
 #include "user/lib/util.h"
@@ -66,7 +67,7 @@ static int read_environment(struct munin_args *a, const char *argv0, struct errm
 		.metric = from_environment("metric"),
 		.selector = from_environment("selector"),
 		.node = from_environment("node"),
-		.history = strdup(history && *history ? history : history_default_dir()),
+		.history = strdup(history && *history ? history : histdir_default()),
 		.max_age_ns = 300 * NSEC_PER_SEC,
 	};
 	if (!a->metric)
@@ -225,7 +226,7 @@ static int run(const struct munin_args *a)
 	struct errmsg e = {""};
 	int code;
 
-	if (history_open(a->history, &m.h, &e))
+	if (histdir_open(a->history, "env.history or --history", &m.h, &e))
 		m.h = NULL;
 	if (!strcmp(a->command, "autoconf"))
 		code = autoconf(&m, a, &e);

@@ -10,15 +10,7 @@
 #include "user/lib/identity.h"
 #include "user/lib/util.h"
 
-#define DEFAULT_DIR     "/var/lib/tally-gatherer/history"
 #define FIRST_LOOK_BACK (60 * (int64_t)NSEC_PER_SEC)
-
-const char *history_default_dir(void)
-{
-	const char *dir = getenv("TALLY_HISTORY");
-
-	return dir && *dir ? dir : DEFAULT_DIR;
-}
 
 static int compare_sizes(size_t a, size_t b)
 {

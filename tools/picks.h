@@ -27,9 +27,6 @@ struct picks {
 	struct pick *v;
 };
 
-/* Default history: $TALLY_HISTORY, or where the gatherer keeps it. */
-const char *history_default_dir(void);
-
 /* sel may be NULL: all. 0 with n == 0 if nothing matches; -ENOMEM. */
 int picks_select(struct history *h, const struct selector *sel, struct picks *ret);
 void picks_release(struct picks *p);

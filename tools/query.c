@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "tools/histdir.h"
 #include "tools/timearg.h"
 #include "user/lib/conf.h"
 #include "user/lib/util.h"
@@ -115,7 +116,7 @@ int query_open(const char *dir, const char *selector, struct history **ret_histo
 	int err = selector ? selector_parse(selector, &sel, e) : 0;
 
 	if (!err)
-		err = history_open(dir, &h, e);
+		err = histdir_open(dir, HISTDIR_OPTIONS, &h, e);
 	if (err)
 		goto out;
 	err = picks_select(h, selector ? &sel : NULL, &picks);
@@ -148,8 +149,8 @@ int query_keep_counters(struct picks *picks, struct errmsg *e)
 			"increase or a rate",
 			picks->v[0].series.def->name);
 	if (kept < picks->n)
-		fprintf(stderr, "tally: %zu gauges are left out: they have no rate\n",
-			picks->n - kept);
+		fprintf(stderr, "tally: %zu %s left out: gauges have no rate\n", picks->n - kept,
+			picks->n - kept == 1 ? "gauge is" : "gauges are");
 	picks->n = kept;
 	return 0;
 }

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tools/picks.h"
 #include "tools/text.h"
 
 #define EXIT_CLEAN   0
@@ -21,11 +20,25 @@ static void print_damage(void *arg, const char *file, uint64_t offset, const cha
 	putchar('\n');
 }
 
+/* The history is an operand too, for it is all that these commands are about. */
+static int choose_dir(
+	const char *name, const char *option, int operands, char **operand, const char **ret)
+{
+	if (operands > 1)
+		return tally_usage(name, "one directory, not %d", operands);
+	if (operands && option)
+		return tally_usage(name, "either --dir=%.60s or %.60s", option, operand[0]);
+	*ret = operands ? operand[0] : option ? option : histdir_default();
+	return CONF_EXIT_OK;
+}
+
 static int check(const char *dir)
 {
 	struct errmsg e = {""};
-	long damages = history_check(dir, print_damage, NULL, &e);
+	long damages = histdir_check(dir, HISTDIR_OPTIONS, &e);
 
+	if (!damages)
+		damages = history_check(dir, print_damage, NULL, &e);
 	if (damages < 0) {
 		fprintf(stderr, "tally: %s\n", *e.text ? e.text : strerror((int)-damages));
 		return EXIT_NOT_RUN;
@@ -39,7 +52,7 @@ static int check(const char *dir)
 
 int cmd_check(int argc, char **argv)
 {
-	char *dir = strdup(history_default_dir());
+	char *dir = NULL;
 	const struct conf_option options[] = {
 		{"dir", CONF_STRING, &dir, "DIR", "the history"},
 		{0},
@@ -47,18 +60,20 @@ int cmd_check(int argc, char **argv)
 	const struct conf_program prog = {
 		.name = "tally check",
 		.summary = "Verifies every byte of a history and lists what is damaged.",
-		.usage = "[--dir=DIR]",
+		.usage = "[DIR]",
 		.epilog = "Exit code: 0 clean, 1 damaged, 2 could not be checked.",
 		.options = options,
 	};
+	const char *chosen;
 	int operand, code;
 
-	if (!tally_options(&prog, argc, argv, &operand, &code))
-		code = code ? EXIT_NOT_RUN : 0;
-	else if (operand < argc)
-		code = tally_usage(prog.name, "unexpected '%s'", argv[operand]);
-	else
-		code = check(dir);
+	if (tally_options(&prog, argc, argv, &operand, &code)) {
+		code = choose_dir(prog.name, dir, argc - operand, argv + operand, &chosen);
+		if (!code)
+			code = check(chosen);
+	} else if (code) {
+		code = EXIT_NOT_RUN;
+	}
 	free(dir);
 	return code;
 }
@@ -69,7 +84,7 @@ static int size(const char *dir, bool json)
 	struct history *h;
 	struct errmsg e = {""};
 	double each;
-	int err = history_open(dir, &h, &e);
+	int err = histdir_open(dir, HISTDIR_OPTIONS, &h, &e);
 
 	if (err)
 		return tally_fail(err, &e);
@@ -87,7 +102,7 @@ static int size(const char *dir, bool json)
 
 int cmd_size(int argc, char **argv)
 {
-	char *dir = strdup(history_default_dir());
+	char *dir = NULL;
 	bool json = false;
 	const struct conf_option options[] = {
 		{"dir", CONF_STRING, &dir, "DIR", "the history"},
@@ -97,14 +112,17 @@ int cmd_size(int argc, char **argv)
 	const struct conf_program prog = {
 		.name = "tally size",
 		.summary = "Prints what a history holds and takes on disk.",
-		.usage = "[OPTION]...",
+		.usage = "[OPTION]... [DIR]",
 		.options = options,
 	};
+	const char *chosen;
 	int operand, code;
 
-	if (tally_options(&prog, argc, argv, &operand, &code))
-		code = operand < argc ? tally_usage(prog.name, "unexpected '%s'", argv[operand])
-				      : size(dir, json);
+	if (tally_options(&prog, argc, argv, &operand, &code)) {
+		code = choose_dir(prog.name, dir, argc - operand, argv + operand, &chosen);
+		if (!code)
+			code = size(chosen, json);
+	}
 	free(dir);
 	return code;
 }

@@ -259,7 +259,7 @@ out:
 
 int cmd_get(int argc, char **argv)
 {
-	struct get_args a = {.dir = strdup(history_default_dir())};
+	struct get_args a = {.dir = strdup(histdir_default())};
 	const struct conf_option options[] = {
 		{"dir", CONF_STRING, &a.dir, "DIR", "the history"},
 		{"latest", CONF_BOOL, &a.latest, NULL, "the newest value of each series"},

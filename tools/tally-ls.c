@@ -172,7 +172,7 @@ static int run(const struct ls_args *a, const char *pattern, struct errmsg *e)
 
 int cmd_ls(int argc, char **argv)
 {
-	struct ls_args a = {.dir = strdup(history_default_dir())};
+	struct ls_args a = {.dir = strdup(histdir_default())};
 	const struct conf_option options[] = {
 		{"dir", CONF_STRING, &a.dir, "DIR", "the history"},
 		{"nodes", CONF_BOOL, &a.nodes, NULL, "nodes only"},

@@ -256,7 +256,7 @@ static int run(const struct plot_args *a, const char *selector, struct errmsg *e
 
 int cmd_plot(int argc, char **argv)
 {
-	struct plot_args a = {.dir = strdup(history_default_dir()),
+	struct plot_args a = {.dir = strdup(histdir_default()),
 		.size = strdup("900x300"),
 		.colour = strdup("auto")};
 	const struct conf_option options[] = {

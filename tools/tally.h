@@ -9,6 +9,7 @@
 #define TALLY_TOOLS_TALLY_H
 
 #include "gatherer/store/store.h"
+#include "tools/histdir.h"
 #include "user/lib/conf.h"
 
 int cmd_live(int argc, char **argv);

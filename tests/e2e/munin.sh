@@ -133,6 +133,9 @@ must_fail 1 env history="$T/aged-90000" "$B/bin/tally-munin" --metric energy_jou
 same "autoconf" "$(run tally_big_total autoconf)" "yes"
 out=$(history=$T/nothing "$B/bin/tally-munin" autoconf) || fail "autoconf without history"
 contains "autoconf" "$out" '^no \(.*nothing.*\)$'
+mkdir "$T/empty"
+same "autoconf in a directory without history" "$(history=$T/empty "$B/bin/tally-munin" autoconf)" \
+	"no ($T/empty: no history here; name one with env.history or --history)"
 
 # --- munin-node-configure finds the markers in the binary, and what is suggested ---
 rm "$T"/plugins/tally_*

@@ -24,7 +24,7 @@ contains "suggested option" "$(cat "$T/out")" "did you mean '--step'"
 # Used wrongly: 2, before any history is looked for.
 for args in "get" "get a b" "get --rate --increase a" "get --json --csv a" "get --sum a" \
 	"get --latest --from -1h a" "get --sum --cumulative --latest a" "plot" "plot --size 9x9 a" \
-	"plot --size 900 a" "plot --color blue a" "plot --width 5 a" "ls a b" "check x" "size x"; do
+	"plot --size 900 a" "plot --color blue a" "plot --width 5 a" "ls a b" "check a b" "size a b" "check --dir a b" "size --dir a b"; do
 	# shellcheck disable=SC2086
 	must_fail 2 "$tally" $args
 done
@@ -37,6 +37,7 @@ for args in "ls" "get a" "plot a" "size"; do
 	contains "message of $args" "$(cat "$T/out")" "$T/nothing"
 done
 must_fail 2 "$tally" check
+contains "how to name one" "$("$tally" ls 2>&1)" '--dir or \$TALLY_HISTORY'
 
 # Completion in bash: commands, options, metrics.
 # shellcheck source=/dev/null
@@ -53,6 +54,24 @@ export TALLY_HISTORY=$T/history
 same "commands" "$(completions p)" "plot"
 same "options" "$(completions get --cu)" "--cumulative"
 same "metrics" "$(completions get http_r)" "http_requests_total"
+
+# A directory that is no history is a mistake, not an empty or clean one; the one above a history too.
+mkdir -p "$T/empty" "$T/data"
+cp -r "$T/history" "$T/data/history"
+for dir in "$T/empty" "$T/data" /etc; do
+	for args in "ls" "get a" "plot a" "size"; do
+		# shellcheck disable=SC2086
+		must_fail 1 "$tally" $args --dir "$dir"
+		contains "message of $args" "$(cat "$T/out")" "^tally: $dir: no history here"
+	done
+	must_fail 2 "$tally" check "$dir"
+	contains "message of check" "$(cat "$T/out")" "$dir: no history here"
+done
+contains "the directory below" "$("$tally" ls --dir "$T/data/" 2>&1)" "did you mean $T/data/history\?"
+for command in check size; do
+	same "operand of $command" "$("$tally" $command "$T/data/history")" \
+		"$("$tally" $command --dir "$T/data/history")"
+done
 
 # A full disk under the output is a failure.
 code=0
