@@ -184,12 +184,13 @@ int replace_file(const char *path, const void *p, size_t n, mode_t mode, struct 
 	return err ? err_set(e, err, "cannot write %s: %s", path, strerror(-err)) : 0;
 }
 
+/* A directory that is new is synced into its parent: what is acknowledged in it must not go with it. */
 static int make_dir(const char *path, mode_t mode)
 {
 	struct stat st;
 
 	if (mkdir(path, mode) == 0)
-		return 0;
+		return sync_directory_of(path);
 	if (errno != EEXIST)
 		return -errno;
 	if (stat(path, &st) < 0)

@@ -24,7 +24,7 @@ int write_all(int fd, const void *p, size_t n);
 int read_file_at(int dirfd, const char *name, size_t max, struct buf *out);
 /* Temp file in the same directory, write, fsync, rename, fsync the directory. */
 int replace_file(const char *path, const void *p, size_t n, mode_t mode, struct errmsg *e);
-/* mkdir -p; an existing directory is fine. */
+/* mkdir -p, with an fsync of each parent; an existing directory is fine. */
 int make_dirs(const char *path, mode_t mode, struct errmsg *e);
 
 #endif
