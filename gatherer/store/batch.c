@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "gatherer/store/array.h"
 #include "gatherer/store/batch.h"
 
 void batch_release(struct batch *b)
@@ -21,19 +22,7 @@ void batch_reset(struct batch *b)
 
 static int reserve_marks(struct batch *b, size_t more)
 {
-	size_t cap = b->cap ? b->cap : 64;
-	struct batch_mark *grown;
-
-	if (b->n + more <= b->cap)
-		return 0;
-	while (cap < b->n + more)
-		cap *= 2;
-	grown = realloc(b->marks, cap * sizeof(*grown));
-	if (!grown)
-		return -ENOMEM;
-	b->marks = grown;
-	b->cap = cap;
-	return 0;
+	return array_reserve(&b->marks, b->n + more, &b->cap, sizeof(*b->marks));
 }
 
 int batch_reserve(struct batch *b, size_t n)

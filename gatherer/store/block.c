@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "gatherer/store/array.h"
 #include "gatherer/store/block.h"
 #include "gatherer/store/column.h"
 
@@ -98,20 +99,6 @@ int block_decode_times(const struct buf *raw, struct block_view *v)
 	return 0;
 }
 
-static int bundles_reserve(struct block_view *v, size_t n)
-{
-	struct block_bundle *grown;
-
-	if (n <= v->bundles_cap)
-		return 0;
-	grown = realloc(v->bundles, n * sizeof(*grown));
-	if (!grown)
-		return -ENOMEM;
-	v->bundles = grown;
-	v->bundles_cap = n;
-	return 0;
-}
-
 int block_decode_head(const struct buf *raw, size_t nseries, uint64_t body, struct block_view *v)
 {
 	struct rd r = rd_init(raw->data, raw->len);
@@ -121,7 +108,7 @@ int block_decode_head(const struct buf *raw, size_t nseries, uint64_t body, stru
 
 	v->nbundles = 0;
 	if (!err)
-		err = bundles_reserve(v, nbundles);
+		err = array_reserve(&v->bundles, nbundles, &v->bundles_cap, sizeof(*v->bundles));
 	for (size_t i = 0; i < nbundles && !err; i++) {
 		v->bundles[i] = (struct block_bundle){.piece = piece_get(&r), .offset = offset};
 		offset += v->bundles[i].piece.stored;

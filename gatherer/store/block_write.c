@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "gatherer/store/array.h"
 #include "gatherer/store/block.h"
 #include "gatherer/store/column.h"
 
@@ -57,17 +58,7 @@ void block_coder_free(struct block_coder *c)
 
 static int reserve_words(struct block_coder *c, size_t n)
 {
-	size_t need = n * (BUNDLE_SERIES + 2);
-	uint64_t *grown;
-
-	if (need <= c->words_cap)
-		return 0;
-	grown = realloc(c->words, need * sizeof(*grown));
-	if (!grown)
-		return -ENOMEM;
-	c->words = grown;
-	c->words_cap = need;
-	return 0;
+	return array_reserve(&c->words, n * (BUNDLE_SERIES + 2), &c->words_cap, sizeof(*c->words));
 }
 
 int block_encode_times(struct block_coder *c, const struct block_clocks *clocks, size_t n,

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "gatherer/store/array.h"
 #include "gatherer/store/catalog.h"
 
 /* --- tables --------------------------------------------------------------------------------------------- */
@@ -86,22 +87,6 @@ static void table_release(struct catalog_table *t)
 	free(t->hashes);
 }
 
-/* Room for one more item. */
-static int grow(void *array, size_t n, size_t *cap, size_t size)
-{
-	size_t new_cap = *cap ? 2 * *cap : 16;
-	void **p = array, *grown;
-
-	if (n < *cap)
-		return 0;
-	grown = realloc(*p, new_cap * size);
-	if (!grown)
-		return -ENOMEM;
-	*p = grown;
-	*cap = new_cap;
-	return 0;
-}
-
 /* --- nodes and groups ------------------------------------------------------------------------------------- */
 
 ssize_t catalog_node(struct catalog *c, const uint8_t id[32], const char *name)
@@ -114,7 +99,7 @@ ssize_t catalog_node(struct catalog *c, const uint8_t id[32], const char *name)
 	while (i < c->nnodes && memcmp(c->nodes[i].id, id, 32) != 0)
 		i++;
 	if (i == c->nnodes) {
-		if (grow(&c->nodes, c->nnodes, &c->nodes_cap, sizeof(*c->nodes))) {
+		if (array_reserve(&c->nodes, c->nnodes + 1, &c->nodes_cap, sizeof(*c->nodes))) {
 			free(copy);
 			return -ENOMEM;
 		}
@@ -136,7 +121,7 @@ static ssize_t find_group(struct catalog *c, uint32_t node, const char *name)
 	while ((slot = table_next(&c->group_table, hash, &at)) != 0)
 		if (c->groups[slot - 1].node == node && strcmp(c->groups[slot - 1].name, name) == 0)
 			return slot - 1;
-	if (grow(&c->groups, c->ngroups, &c->groups_cap, sizeof(*c->groups)) ||
+	if (array_reserve(&c->groups, c->ngroups + 1, &c->groups_cap, sizeof(*c->groups)) ||
 		table_add(&c->group_table, hash, c->ngroups))
 		return -ENOMEM;
 	c->groups[c->ngroups] = (struct catalog_group){.node = node, .name = name};
@@ -162,7 +147,7 @@ static ssize_t find_series(
 	while ((slot = table_next(&c->series_table, hash, &at)) != 0)
 		if (c->series[slot - 1].group == group && same_series(c->series[slot - 1].def, def))
 			return slot - 1;
-	if (grow(&c->series, c->nseries, &c->series_cap, sizeof(*c->series)) ||
+	if (array_reserve(&c->series, c->nseries + 1, &c->series_cap, sizeof(*c->series)) ||
 		table_add(&c->series_table, hash, c->nseries))
 		return -ENOMEM;
 	c->series[c->nseries] = (struct catalog_series){.node = node, .group = group, .def = def};
@@ -229,7 +214,8 @@ ssize_t catalog_add_shape(
 		s->node = node;
 		memcpy(s->digest, digest, DIGEST_SIZE);
 		s->series = calloc(schema->n ? schema->n : 1, sizeof(*s->series));
-		err = s->series ? grow(&c->shapes, c->nshapes, &c->shapes_cap, sizeof(*c->shapes))
+		err = s->series ? array_reserve(&c->shapes, c->nshapes + 1, &c->shapes_cap,
+					  sizeof(*c->shapes))
 				: -ENOMEM;
 	}
 	if (err) {
@@ -293,7 +279,7 @@ const struct catalog_run *catalog_add_run(
 	struct catalog_node *n = &c->nodes[node];
 	struct catalog_run *r;
 
-	if (grow(&n->runs, n->nruns, &n->cap, sizeof(*n->runs)))
+	if (array_reserve(&n->runs, n->nruns + 1, &n->cap, sizeof(*n->runs)))
 		return NULL;
 	r = calloc(1, sizeof(*r));
 	if (!r)
@@ -309,7 +295,7 @@ const struct catalog_run *catalog_add_run(
 int catalog_add_block(struct catalog *c, const struct catalog_block *block)
 {
 	struct catalog_group *g = &c->groups[c->shapes[block->shape]->group];
-	int err = grow(&g->blocks, g->nblocks, &g->cap, sizeof(*g->blocks));
+	int err = array_reserve(&g->blocks, g->nblocks + 1, &g->cap, sizeof(*g->blocks));
 
 	if (err)
 		return err;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "gatherer/store/array.h"
 #include "gatherer/store/collect.h"
 #include "gatherer/store/gaps.h"
 
@@ -151,15 +152,8 @@ static int insert_group(struct collector *c, size_t at, const struct schema *sch
 	struct gathered *g;
 	int err;
 
-	if (c->n == c->cap) {
-		size_t cap = c->cap ? 2 * c->cap : 16;
-		struct gathered **grown = realloc(c->groups, cap * sizeof(*grown));
-
-		if (!grown)
-			return -ENOMEM;
-		c->groups = grown;
-		c->cap = cap;
-	}
+	if (array_reserve(&c->groups, c->n + 1, &c->cap, sizeof(*c->groups)))
+		return -ENOMEM;
 	g = calloc(1, sizeof(*g));
 	if (!g)
 		return -ENOMEM;
@@ -204,27 +198,11 @@ static int find_group(struct collector *c, const struct schema *schema, struct g
 
 static int reserve_rows(struct gathered *g)
 {
-	size_t polls = g->clocks.n + 1, words = polls * g->schema.n;
+	size_t polls = g->clocks.n + 1;
+	int err = array_reserve(&g->realtime, polls, &g->realtime_cap, sizeof(*g->realtime));
 
-	if (polls > g->realtime_cap) {
-		size_t cap = g->realtime_cap ? 2 * g->realtime_cap : 64;
-		int64_t *grown = realloc(g->realtime, cap * sizeof(*grown));
-
-		if (!grown)
-			return -ENOMEM;
-		g->realtime = grown;
-		g->realtime_cap = cap;
-	}
-	if (words > g->words_cap || !g->rows) {
-		size_t cap = 2 * words + 64;
-		uint64_t *grown = realloc(g->rows, cap * sizeof(*grown));
-
-		if (!grown)
-			return -ENOMEM;
-		g->rows = grown;
-		g->words_cap = cap;
-	}
-	return 0;
+	return err ? err
+		   : array_reserve(&g->rows, polls * g->schema.n, &g->words_cap, sizeof(*g->rows));
 }
 
 static int take_row(

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "gatherer/store/array.h"
 #include "gatherer/store/history_int.h"
 #include "gatherer/store/names.h"
 #include "gatherer/store/os.h"
@@ -86,24 +87,21 @@ static int add_nodes(struct history *h, const struct sealed *f)
 
 static int add_unreadable(struct history *h, uint64_t number)
 {
-	uint64_t *grown = realloc(h->unreadable, (h->nunreadable + 1) * sizeof(*grown));
+	int err = array_reserve(
+		&h->unreadable, h->nunreadable + 1, &h->unreadable_cap, sizeof(*h->unreadable));
 
-	if (!grown)
-		return -ENOMEM;
-	h->unreadable = grown;
-	h->unreadable[h->nunreadable++] = number;
-	return 0;
+	if (!err)
+		h->unreadable[h->nunreadable++] = number;
+	return err;
 }
 
 static int add_file(struct history *h, uint64_t number)
 {
-	struct sealed **grown = realloc(h->files, (h->nfiles + 1) * sizeof(struct sealed *));
+	int err = array_reserve(&h->files, h->nfiles + 1, &h->files_cap, sizeof(struct sealed *));
 	struct sealed *f;
-	int err;
 
-	if (!grown)
-		return -ENOMEM;
-	h->files = grown;
+	if (err)
+		return err;
 	err = sealed_open(h->dirfd, number, &f);
 	if (err == -EBADMSG || err == -EPROTO || err == -EIO)
 		return add_unreadable(h, number);

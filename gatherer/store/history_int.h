@@ -10,7 +10,7 @@ struct history {
 	char *dir;
 	int dirfd;
 	int64_t listed_ns, changed_ns; /* when the directory was listed, and had changed before */
-	size_t nfiles, nunreadable;
+	size_t nfiles, files_cap, nunreadable, unreadable_cap;
 	struct sealed **files; /* by number, ascending */
 	uint64_t *unreadable; /* numbers of sealed files that are damaged as a whole */
 	struct sealed_reader *reader;

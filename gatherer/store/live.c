@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "gatherer/store/array.h"
 #include "gatherer/store/live.h"
 #include "gatherer/store/os.h"
 
@@ -32,21 +33,6 @@ void live_release(struct live *l)
 	free(l->rows.polls);
 	free(l->rows.words);
 	*l = (struct live){.catalog = l->catalog};
-}
-
-static int grow(void *array, size_t n, size_t *cap, size_t size)
-{
-	size_t new_cap = *cap ? 2 * *cap : 16;
-	void **p = array, *grown;
-
-	if (n < *cap)
-		return 0;
-	grown = realloc(*p, new_cap * size);
-	if (!grown)
-		return -ENOMEM;
-	*p = grown;
-	*cap = new_cap;
-	return 0;
 }
 
 /* --- schemas ------------------------------------------------------------------------------------------- */
@@ -88,7 +74,7 @@ static int add_schema(struct live *l, struct live_node *n, const struct schema *
 
 	if (at < n->nschemas && n->schemas[at].inc == inc && n->schemas[at].id == schema->id)
 		return 0;
-	if (grow(&n->schemas, n->nschemas, &n->schemas_cap, sizeof(*n->schemas)))
+	if (array_reserve(&n->schemas, n->nschemas + 1, &n->schemas_cap, sizeof(*n->schemas)))
 		return -ENOMEM;
 	shape = shape_of(l, n, schema);
 	if (shape < 0)
@@ -142,7 +128,7 @@ static int add_incarnation(struct live_node *n, const struct incarnation *inc)
 {
 	if (n->nincs && n->incs[n->nincs - 1].id == inc->id)
 		return 0;
-	if (grow(&n->incs, n->nincs, &n->incs_cap, sizeof(*n->incs)))
+	if (array_reserve(&n->incs, n->nincs + 1, &n->incs_cap, sizeof(*n->incs)))
 		return -ENOMEM;
 	n->incs[n->nincs++] = *inc;
 	n->schemas_due = true;
@@ -166,7 +152,8 @@ static int add_snapshot(struct live *l, struct live_node *n, const struct stream
 	int err = n->schemas_due ? add_schemas(l, n, stream) : 0;
 
 	if (!err)
-		err = grow(&n->records, n->nrecords, &n->records_cap, sizeof(*n->records));
+		err = array_reserve(
+			&n->records, n->nrecords + 1, &n->records_cap, sizeof(*n->records));
 	if (err)
 		return err;
 	n->records[n->nrecords++] = (struct live_record){
@@ -210,13 +197,11 @@ static int note_record(void *arg, size_t node, const struct record *rec, int res
 
 int live_add_file(struct live *l, int dirfd, uint64_t number)
 {
-	struct live_file *grown = realloc(l->files, (l->nfiles + 1) * sizeof(*grown));
 	char name[HEAD_NAME_SIZE];
 	int fd;
 
-	if (!grown)
+	if (array_reserve(&l->files, l->nfiles + 1, &l->files_cap, sizeof(*l->files)))
 		return -ENOMEM;
-	l->files = grown;
 	snprintf(name, sizeof(name), HEAD_NAME_FORMAT, (unsigned long long)number);
 	fd = os->open(dirfd, name, O_RDONLY, 0);
 	if (fd < 0)

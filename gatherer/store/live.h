@@ -66,7 +66,7 @@ struct live_rows {
 struct live {
 	struct catalog *catalog;
 	struct nodeset set;
-	size_t nfiles, nodes_cap;
+	size_t nfiles, files_cap, nodes_cap;
 	struct live_file *files;
 	struct live_node *nodes; /* one for each of set */
 	struct buf chunk;

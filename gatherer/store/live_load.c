@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "gatherer/store/array.h"
 #include "gatherer/store/live.h"
 #include "gatherer/store/os.h"
 #include "user/lib/rowcode.h"
@@ -48,29 +49,6 @@ static const struct catalog_shape *shape(const struct walk *w, const struct live
 	return w->l->catalog->shapes[s->shape];
 }
 
-static int reserve(struct live_rows *r, size_t words)
-{
-	if (r->n == r->cap) {
-		size_t cap = r->cap ? 2 * r->cap : 256;
-		struct live_poll *grown = realloc(r->polls, cap * sizeof(*grown));
-
-		if (!grown)
-			return -ENOMEM;
-		r->polls = grown;
-		r->cap = cap;
-	}
-	if (r->nwords + words > r->words_cap) {
-		size_t cap = 2 * (r->nwords + words);
-		uint64_t *grown = realloc(r->words, cap * sizeof(*grown));
-
-		if (!grown)
-			return -ENOMEM;
-		r->words = grown;
-		r->words_cap = cap;
-	}
-	return 0;
-}
-
 /* The row as it is now becomes a poll. */
 static int keep_row(struct walk *w, const struct live_record *rec, const struct snapshot_head *head,
 	const struct snapshot_row *row)
@@ -89,7 +67,10 @@ static int keep_row(struct walk *w, const struct live_record *rec, const struct 
 		words += column;
 		nwords = 1;
 	}
-	err = reserve(rows, nwords);
+	err = array_reserve(&rows->polls, rows->n + 1, &rows->cap, sizeof(*rows->polls));
+	if (!err)
+		err = array_reserve(&rows->words, rows->nwords + nwords, &rows->words_cap,
+			sizeof(*rows->words));
 	if (err)
 		return err;
 	rows->polls[rows->n++] = (struct live_poll){

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "gatherer/store/array.h"
 #include "gatherer/store/names.h"
 #include "gatherer/store/noderec.h"
 #include "gatherer/store/os.h"
@@ -12,17 +13,11 @@
 
 static int numbers_add(struct numbers *l, uint64_t number)
 {
-	if (l->n == l->cap) {
-		size_t cap = l->cap ? 2 * l->cap : 64;
-		uint64_t *grown = realloc(l->list, cap * sizeof(*grown));
+	int err = array_reserve(&l->list, l->n + 1, &l->cap, sizeof(*l->list));
 
-		if (!grown)
-			return -ENOMEM;
-		l->list = grown;
-		l->cap = cap;
-	}
-	l->list[l->n++] = number;
-	return 0;
+	if (!err)
+		l->list[l->n++] = number;
+	return err;
 }
 
 static int compare_numbers(const void *pa, const void *pb)
@@ -46,13 +41,11 @@ static bool ends_with(const char *name, const char *end)
 
 static int add_temp(struct names *n, const char *name)
 {
-	char(*grown)[64] = realloc(n->temps, (n->ntemps + 1) * sizeof(*grown));
+	int err = array_reserve(&n->temps, n->ntemps + 1, &n->temps_cap, sizeof(*n->temps));
 
-	if (!grown)
-		return -ENOMEM;
-	n->temps = grown;
-	snprintf(n->temps[n->ntemps++], sizeof(*grown), "%s", name);
-	return 0;
+	if (!err)
+		snprintf(n->temps[n->ntemps++], sizeof(*n->temps), "%s", name);
+	return err;
 }
 
 /* Is name what the format makes of a number? */

@@ -15,7 +15,7 @@ bool numbers_have(const struct numbers *l, uint64_t number);
 
 struct names {
 	struct numbers heads, sealed;
-	size_t ntemps;
+	size_t ntemps, temps_cap;
 	char (*temps)[64]; /* files that a crash has left unfinished */
 };
 /* Lists the directory. -ENOMEM or what the system says. */

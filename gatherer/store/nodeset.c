@@ -4,10 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "gatherer/store/array.h"
 #include "gatherer/store/nodeset.h"
 #include "gatherer/store/packed.h"
 
-#define UNKNOWN UINT32_MAX
+#define UNKNOWN       UINT32_MAX
+#define STREAMS_AHEAD 1024u
 
 void nodeset_release(struct nodeset *set)
 {
@@ -31,16 +33,8 @@ ssize_t nodeset_add(struct nodeset *set, const uint8_t id[32], const char *name)
 {
 	struct nodeset_node node = {.name = strdup(name), .stream = stream_new()};
 
-	if (set->n == set->cap && node.name && node.stream) {
-		size_t cap = set->cap ? 2 * set->cap : 8;
-		struct nodeset_node *grown = realloc(set->nodes, cap * sizeof(*grown));
-
-		if (grown) {
-			set->nodes = grown;
-			set->cap = cap;
-		}
-	}
-	if (set->n == set->cap || !node.name || !node.stream) {
+	if (!node.name || !node.stream ||
+		array_reserve(&set->nodes, set->n + 1, &set->cap, sizeof(*set->nodes))) {
 		free(node.name);
 		stream_free(node.stream);
 		return -ENOMEM;
@@ -98,26 +92,18 @@ void replay_release(struct replay *r)
 	free(r->map);
 	buf_release(&r->unpacked);
 	r->map = NULL;
-	r->nmap = 0;
+	r->nmap = r->map_cap = 0;
 }
 
 /* NODE records come with numbers in order: a jump over many is damage, not a reason to allocate. */
 static int map_stream(struct replay *r, uint32_t stream, uint32_t node)
 {
-	size_t limit = r->set->n + 1024;
-	uint32_t *grown;
-
-	if (stream >= r->nmap) {
-		if (stream > limit)
-			return -EBADMSG;
-		grown = realloc(r->map, (stream + 1) * sizeof(*grown));
-		if (!grown)
-			return -ENOMEM;
-		for (size_t i = r->nmap; i <= stream; i++)
-			grown[i] = UNKNOWN;
-		r->map = grown;
-		r->nmap = stream + 1;
-	}
+	if (stream > r->set->n + STREAMS_AHEAD)
+		return -EBADMSG;
+	if (array_reserve(&r->map, (size_t)stream + 1, &r->map_cap, sizeof(*r->map)))
+		return -ENOMEM;
+	while (r->nmap <= stream)
+		r->map[r->nmap++] = UNKNOWN;
 	r->map[stream] = node;
 	r->renumbered |= stream != node;
 	return 0;

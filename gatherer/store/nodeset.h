@@ -32,7 +32,7 @@ void nodeset_newest(const struct nodeset_node *node, uint64_t *ret_incarnation, 
 struct replay {
 	struct nodeset *set;
 	/* From the stream numbers of the file to indexes; only as long as one file is replayed. */
-	size_t nmap;
+	size_t nmap, map_cap;
 	uint32_t *map;
 	/* Called for each node that is new to the set. May be NULL. */
 	int (*added)(void *arg, size_t node);

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "gatherer/store/array.h"
 #include "gatherer/store/collect.h"
 #include "gatherer/store/nodeset.h"
 #include "gatherer/store/os.h"
@@ -61,15 +62,8 @@ static int add_place(struct seal *s, const struct record *rec)
 {
 	if (rec->stream >= STREAMS_MAX)
 		return 0;
-	if (s->n == s->cap) {
-		size_t cap = s->cap ? 2 * s->cap : 1024;
-		struct place *grown = realloc(s->places, cap * sizeof(*grown));
-
-		if (!grown)
-			return -ENOMEM;
-		s->places = grown;
-		s->cap = cap;
-	}
+	if (array_reserve(&s->places, s->n + 1, &s->cap, sizeof(*s->places)))
+		return -ENOMEM;
 	s->places[s->n++] = (struct place){.offset = rec->offset, .stream = rec->stream};
 	if (rec->stream >= s->nstreams)
 		s->nstreams = rec->stream + 1;

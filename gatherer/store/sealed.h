@@ -65,7 +65,7 @@ struct sealed_node {
 	char *name;
 	size_t npast;
 	struct stream_past *past; /* incarnations known at the end of the file, also the newest */
-	size_t nruns;
+	size_t nruns, cap;
 	struct sealed_run *runs;
 };
 

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <zlib.h>
 
+#include "gatherer/store/array.h"
 #include "gatherer/store/column.h"
 #include "gatherer/store/os.h"
 #include "gatherer/store/sealed.h"
@@ -291,24 +292,10 @@ int sealed_read_times(struct sealed_reader *r, const struct sealed *s, const str
 
 /* --- bundles -------------------------------------------------------------------------------------- */
 
-static int reserve_words(struct bundle_slot *slot, size_t words)
-{
-	uint64_t *grown;
-
-	if (words <= slot->cap)
-		return 0;
-	grown = realloc(slot->words, words * sizeof(*grown));
-	if (!grown)
-		return -ENOMEM;
-	slot->words = grown;
-	slot->cap = words;
-	return 0;
-}
-
 static int decode_bundle(struct sealed_reader *r, struct bundle_slot *slot, size_t count, size_t n)
 {
 	struct rd rd = rd_init(r->raw.data, r->raw.len);
-	int err = reserve_words(slot, count * n);
+	int err = array_reserve(&slot->words, count * n, &slot->cap, sizeof(*slot->words));
 
 	slot->n = n;
 	for (size_t i = 0; i < count && err >= 0; i++) {

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <zlib.h>
 
+#include "gatherer/store/array.h"
 #include "gatherer/store/os.h"
 #include "gatherer/store/sealed.h"
 
@@ -26,7 +27,7 @@ struct sealed_writer {
 	struct packer *packer;
 	struct block_coder *coder;
 	struct sealed_index index;
-	size_t schemas_cap, nodes_cap, slots_cap;
+	size_t pages_cap, schemas_cap, nodes_cap, slots_cap;
 	uint32_t *slots; /* hash table of digests: index of the schema + 1; at most half full */
 };
 
@@ -104,19 +105,6 @@ static int flush(struct sealed_writer *w, size_t threshold)
 	return err;
 }
 
-static void *grow(void *array, size_t n, size_t *cap, size_t size)
-{
-	size_t new_cap = *cap ? 2 * *cap : 8;
-	void *grown;
-
-	if (n < *cap)
-		return array;
-	grown = realloc(array, new_cap * size);
-	if (grown)
-		*cap = new_cap;
-	return grown;
-}
-
 /* --- nodes and runs -------------------------------------------------------------------------------- */
 
 static struct sealed_node *last_node(struct sealed_writer *w)
@@ -126,13 +114,10 @@ static struct sealed_node *last_node(struct sealed_writer *w)
 
 int sealed_writer_node(struct sealed_writer *w, const uint8_t id[32], const char *name)
 {
-	struct sealed_node *grown =
-		grow(w->index.nodes, w->index.nnodes, &w->nodes_cap, sizeof(*grown));
 	struct sealed_node n = {.name = strdup(name)};
 
-	if (grown)
-		w->index.nodes = grown;
-	if (!grown || !n.name) {
+	if (!n.name || array_reserve(&w->index.nodes, w->index.nnodes + 1, &w->nodes_cap,
+			       sizeof(*w->index.nodes))) {
 		free(n.name);
 		return -ENOMEM;
 	}
@@ -144,13 +129,11 @@ int sealed_writer_node(struct sealed_writer *w, const uint8_t id[32], const char
 int sealed_writer_run(struct sealed_writer *w, const struct incarnation *inc)
 {
 	struct sealed_node *n = last_node(w);
-	struct sealed_run *grown = realloc(n->runs, (n->nruns + 1) * sizeof(*grown));
+	int err = array_reserve(&n->runs, n->nruns + 1, &n->cap, sizeof(*n->runs));
 
-	if (!grown)
-		return -ENOMEM;
-	n->runs = grown;
-	n->runs[n->nruns++] = (struct sealed_run){.inc = *inc};
-	return 0;
+	if (!err)
+		n->runs[n->nruns++] = (struct sealed_run){.inc = *inc};
+	return err;
 }
 
 int sealed_writer_past(struct sealed_writer *w, const struct stream_past *past, size_t n)
@@ -170,16 +153,15 @@ int sealed_writer_past(struct sealed_writer *w, const struct stream_past *past, 
 
 static int close_page(struct sealed_writer *w)
 {
-	struct sealed_page *grown;
 	struct sealed_page page;
 	int err;
 
 	if (w->page.len == 0)
 		return 0;
-	grown = realloc(w->index.pages, (w->index.npages + 1) * sizeof(*grown));
-	if (!grown)
-		return -ENOMEM;
-	w->index.pages = grown;
+	err = array_reserve(
+		&w->index.pages, w->index.npages + 1, &w->pages_cap, sizeof(*w->index.pages));
+	if (err)
+		return err;
 	err = piece_pack(w->packer, w->page.data, w->page.len, &w->pages, &page.piece);
 	if (err)
 		return err;
@@ -224,8 +206,6 @@ static uint32_t *find_slot(const struct sealed_writer *w, const uint8_t *digest)
 
 static int add_schema(struct sealed_writer *w, const uint8_t *digest, size_t nseries)
 {
-	struct sealed_schema *grown =
-		grow(w->index.schemas, w->index.nschemas, &w->schemas_cap, sizeof(*grown));
 	struct sealed_schema s = {
 		.page = (uint32_t)w->index.npages,
 		.offset = (uint32_t)w->page.len,
@@ -233,9 +213,9 @@ static int add_schema(struct sealed_writer *w, const uint8_t *digest, size_t nse
 		.nseries = (uint32_t)nseries,
 	};
 
-	if (!grown)
+	if (array_reserve(&w->index.schemas, w->index.nschemas + 1, &w->schemas_cap,
+		    sizeof(*w->index.schemas)))
 		return -ENOMEM;
-	w->index.schemas = grown;
 	memcpy(s.digest, digest, DIGEST_SIZE);
 	buf_put(&w->page, w->message.data, w->message.len);
 	if (buf_error(&w->page))
@@ -288,11 +268,9 @@ static int add_block(struct sealed_writer *w, const struct sealed_block *b)
 {
 	struct sealed_node *n = last_node(w);
 	struct sealed_run *run = &n->runs[n->nruns - 1];
-	struct sealed_block *grown = grow(run->blocks, run->nblocks, &run->cap, sizeof(*grown));
 
-	if (!grown)
+	if (array_reserve(&run->blocks, run->nblocks + 1, &run->cap, sizeof(*run->blocks)))
 		return -ENOMEM;
-	run->blocks = grown;
 	run->blocks[run->nblocks++] = *b;
 	return flush(w, WRITE_CHUNK);
 }

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "gatherer/store/array.h"
 #include "gatherer/store/os.h"
 #include "gatherer/store/seal.h"
 #include "gatherer/store/store_int.h"
@@ -21,35 +22,21 @@
 
 int store_add_old(struct store *s, uint64_t number)
 {
-	if (s->nold == s->old_cap) {
-		size_t cap = s->old_cap ? 2 * s->old_cap : 8;
-		uint64_t *grown = realloc(s->old, cap * sizeof(*grown));
+	int err = array_reserve(&s->old, s->nold + 1, &s->old_cap, sizeof(*s->old));
 
-		if (!grown)
-			return -ENOMEM;
-		s->old = grown;
-		s->old_cap = cap;
-	}
-	s->old[s->nold++] = number;
-	return 0;
+	if (!err)
+		s->old[s->nold++] = number;
+	return err;
 }
 
 int store_reserve_durable(struct store *s)
 {
-	size_t cap = s->durable_cap ? s->durable_cap : 16;
-	struct durable *grown;
+	size_t before = s->durable_cap;
+	int err = array_reserve(&s->durable, s->nodes.n, &s->durable_cap, sizeof(*s->durable));
 
-	if (s->nodes.n <= s->durable_cap)
-		return 0;
-	while (cap < s->nodes.n)
-		cap *= 2;
-	grown = realloc(s->durable, cap * sizeof(*grown));
-	if (!grown)
-		return -ENOMEM;
-	memset(grown + s->durable_cap, 0, (cap - s->durable_cap) * sizeof(*grown));
-	s->durable = grown;
-	s->durable_cap = cap;
-	return 0;
+	if (s->durable_cap > before)
+		memset(s->durable + before, 0, (s->durable_cap - before) * sizeof(*s->durable));
+	return err;
 }
 
 /* --- nodes ---------------------------------------------------------------------------------------------- */

@@ -9,7 +9,7 @@
  *   DIR/bad/                 damaged pieces, set aside, never deleted
  *
  * A head is sealed into the sealed file of the same number when it is big or old enough; then a new
- * head begins with NODE, INCARNATION, SCHEMA and BASE records, so every file is readable alone.
+ * head begins with NODE and STATE records (gatherer/store/packed.h), so each file is readable alone.
  * While both a head and a sealed file of one number exist, the sealed one counts.
  */
 #ifndef TALLY_GATHERER_STORE_STORE_H

@@ -52,13 +52,16 @@ static void groups_clear(struct stream *s)
 	s->ngroups = s->nseries = s->schema_bytes = 0;
 }
 
+/* *(T **)array gets room for n items. */
 static int resize(void *array, size_t n, size_t size)
 {
-	void **p = array, *grown = realloc(*p, n * size);
+	void *p;
 
-	if (!grown)
+	memcpy(&p, array, sizeof(p));
+	p = realloc(p, n * size);
+	if (!p)
 		return -ENOMEM;
-	*p = grown;
+	memcpy(array, &p, sizeof(p));
 	return 0;
 }
 
