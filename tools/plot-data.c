@@ -79,6 +79,18 @@ static void put_labels(FILE *out, const struct pick *pick, const struct pick *pi
 	}
 }
 
+/* Closes a memory stream; its text without blanks at the end, NULL without memory. */
+static char *close_trimmed(FILE *out, char **text, size_t *size)
+{
+	if (fclose(out)) {
+		free(*text);
+		return NULL;
+	}
+	while (*size && (*text)[*size - 1] == ' ')
+		(*text)[--*size] = 0;
+	return *text;
+}
+
 static char *make_label(const struct pick *pick, const struct pick *picks, size_t n)
 {
 	char *text = NULL, name[SAMPLE_NAME_MAX];
@@ -95,13 +107,7 @@ static char *make_label(const struct pick *pick, const struct pick *picks, size_
 	if (n == 1 || !same_names(picks, n))
 		fprintf(out, "%s ", name);
 	put_labels(out, pick, picks, n, false, " ");
-	if (fclose(out)) {
-		free(text);
-		return NULL;
-	}
-	while (size && text[size - 1] == ' ')
-		text[--size] = 0;
-	return text;
+	return close_trimmed(out, &text, &size);
 }
 
 static char *make_title(const struct pick *picks, size_t n)
@@ -121,11 +127,7 @@ static char *make_title(const struct pick *picks, size_t n)
 		fputs(size && text[size - 1] != ' ' ? "  on " : "on ", out);
 		text_put_clean(out, picks[0].node->name);
 	}
-	if (fclose(out)) {
-		free(text);
-		return NULL;
-	}
-	return text;
+	return close_trimmed(out, &text, &size);
 }
 
 static struct plot_unit choose_unit(const char *unit, bool rate)

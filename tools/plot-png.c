@@ -289,6 +289,45 @@ static void draw_legend(const struct picture *p)
 		first + (double)(shown / p->legend_columns) * LINE_HEIGHT, 0, text);
 }
 
+static int cairo_failed(cairo_status_t status, struct errmsg *e)
+{
+	return err_set(e, -EIO, "no picture: %s", cairo_status_to_string(status));
+}
+
+/* Bytes of a picture, and what went wrong with them. */
+struct sink {
+	FILE *file;
+	int err;
+};
+
+static cairo_status_t write_bytes(void *closure, const unsigned char *data, unsigned len)
+{
+	struct sink *sink = closure;
+
+	errno = 0;
+	if (fwrite(data, 1, len, sink->file) == len)
+		return CAIRO_STATUS_SUCCESS;
+	sink->err = errno ? -errno : -EIO;
+	return CAIRO_STATUS_WRITE_ERROR;
+}
+
+static int write_surface(cairo_surface_t *surface, const char *path, struct errmsg *e)
+{
+	bool to_stdout = !strcmp(path, "-");
+	struct sink sink = {.file = to_stdout ? stdout : fopen(path, "wbe")};
+	cairo_status_t status;
+
+	if (!sink.file)
+		return err_set(e, -EIO, "%.300s: %s", path, strerror(errno));
+	status = cairo_surface_write_to_png_stream(surface, write_bytes, &sink);
+	if ((to_stdout ? fflush(stdout) : fclose(sink.file)) && !sink.err)
+		sink.err = -errno;
+	if (sink.err)
+		return err_set(e, -EIO, "%.300s: %s", to_stdout ? "standard output" : path,
+			strerror(-sink.err));
+	return status ? cairo_failed(status, e) : 0;
+}
+
 int plot_write_png(struct plot *plot, const char *path, int width, int height, struct errmsg *e)
 {
 	struct picture p = {.plot = plot,
@@ -297,6 +336,7 @@ int plot_write_png(struct plot *plot, const char *path, int width, int height, s
 	cairo_surface_t *surface =
 		cairo_image_surface_create(CAIRO_FORMAT_RGB24, (int)p.width, (int)p.height);
 	cairo_status_t status;
+	int err;
 
 	p.cr = cairo_create(surface);
 	set_grey(p.cr, 1);
@@ -307,9 +347,8 @@ int plot_write_png(struct plot *plot, const char *path, int width, int height, s
 	draw_heading(&p);
 	draw_legend(&p);
 	status = cairo_status(p.cr);
-	if (!status)
-		status = cairo_surface_write_to_png(surface, path);
+	err = status ? cairo_failed(status, e) : write_surface(surface, path, e);
 	cairo_destroy(p.cr);
 	cairo_surface_destroy(surface);
-	return status ? err_set(e, -EIO, "%s: %s", path, cairo_status_to_string(status)) : 0;
+	return err;
 }

@@ -249,7 +249,7 @@ static void print_heading(const struct canvas *c, FILE *out)
 {
 	fprintf(out, "%*s%s", (int)c->margin + 2, "", c->plot->title);
 	if (*c->plot->subtitle)
-		fprintf(out, ", %s", c->plot->subtitle);
+		fprintf(out, "%s%s", *c->plot->title ? ", " : "", c->plot->subtitle);
 	putc('\n', out);
 }
 

@@ -92,7 +92,7 @@ struct plot_terminal {
 	bool utf8, colour;
 };
 int plot_print(const struct plot *p, const struct plot_terminal *t, FILE *out);
-/* Smallest sensible picture is 200 x 120. */
+/* Smallest sensible picture is 200 x 120. path "-" is the standard output. */
 int plot_write_png(struct plot *p, const char *path, int width, int height, struct errmsg *e);
 
 #endif

@@ -136,6 +136,15 @@ out:
 	return err;
 }
 
+int query_need_buckets(const struct picks *picks, struct errmsg *e)
+{
+	for (size_t i = 0; i < picks->n; i++)
+		if (picks->v[i].series.def->part == SERIES_BUCKET)
+			return 0;
+	return err_set(e, -EINVAL, "%s has no buckets: only those of histograms can be cumulative",
+		picks->v[0].series.def->name);
+}
+
 int query_keep_counters(struct picks *picks, struct errmsg *e)
 {
 	size_t kept = 0;
@@ -149,8 +158,7 @@ int query_keep_counters(struct picks *picks, struct errmsg *e)
 			"increase or a rate",
 			picks->v[0].series.def->name);
 	if (kept < picks->n)
-		fprintf(stderr, "tally: %zu %s left out: gauges have no rate\n", picks->n - kept,
-			picks->n - kept == 1 ? "gauge is" : "gauges are");
+		fprintf(stderr, "tally: gauges have no rate: %zu left out\n", picks->n - kept);
 	picks->n = kept;
 	return 0;
 }

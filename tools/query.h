@@ -28,6 +28,8 @@ int query_load(struct history *h, const struct pick *pick, const struct window_s
 /* Opens the history and selects; selector text NULL is all. -ENOENT with a message if none matches. */
 int query_open(const char *dir, const char *selector, struct history **ret_history,
 	struct picks *ret_picks, struct errmsg *e);
+/* -EINVAL with a message if there is no bucket of a histogram among the picks. */
+int query_need_buckets(const struct picks *picks, struct errmsg *e);
 /* Takes gauges out, which have no rate. -EINVAL with a message if nothing is left. */
 int query_keep_counters(struct picks *picks, struct errmsg *e);
 

@@ -233,7 +233,10 @@ static int run(const struct get_args *args, const char *selector, struct errmsg 
 
 	if (err)
 		return err;
-	err = prepare(&g, &picks, e);
+	if (args->cumulative)
+		err = query_need_buckets(&picks, e);
+	if (!err)
+		err = prepare(&g, &picks, e);
 	if (err)
 		goto out;
 	g.emit = (struct emit){.out = stdout, .mode = wanted_mode(args), .latest = args->latest};

@@ -306,14 +306,17 @@ static void show(struct look *l, const struct options *o, uint64_t elapsed_ns, b
 		return;
 	}
 	if (redraw)
-		printf("\033[H\033[J%s: %zu metrics; ctrl-c ends\n\n", o->dir, l->n);
+		printf("\033[H\033[J%s: %zu %s; ctrl-c ends\n\n", o->dir, l->n,
+			l->n == 1 ? "metric" : "metrics");
 	if (l->n)
 		show_table(l, elapsed_ns, redraw ? terminal_rows() : SIZE_MAX);
 	else
 		printf("No segment in %s. Start a program that counts with TALLY_DIR=%s.\n", o->dir,
 			o->dir);
 	if (l->refused) {
-		fprintf(redraw ? stdout : stderr, "%u files refused, the last one ", l->refused);
+		fprintf(redraw ? stdout : stderr,
+			l->refused == 1 ? "%u file refused: " : "%u files refused, the last one ",
+			l->refused);
 		text_put_clean(redraw ? stdout : stderr, l->reason);
 		fputc('\n', redraw ? stdout : stderr);
 	}

@@ -32,6 +32,11 @@ static int check_size(struct plot_args *a)
 {
 	int end = 0;
 
+	if (!a->size)
+		return CONF_EXIT_OK;
+	if (!a->png)
+		return tally_usage("tally plot", "--size is for --png; the terminal plot has "
+						 "--width and --height");
 	if (sscanf(a->size, "%5dx%5d%n", &a->png_width, &a->png_height, &end) != 2 ||
 		a->size[end] || a->png_width < 200 || a->png_height < 120 || a->png_width > 10000 ||
 		a->png_height > 10000)
@@ -53,6 +58,8 @@ static int check_args(struct plot_args *a, int operands)
 		return tally_usage(me, "--rate and --increase exclude each other");
 	if (strcmp(a->colour, "auto") && strcmp(a->colour, "always") && strcmp(a->colour, "never"))
 		return tally_usage(me, "--color: give auto, always or never");
+	if (a->png && !strcmp(a->png, "-") && isatty(STDOUT_FILENO))
+		return tally_usage(me, "--png=-: a picture is not written to a terminal");
 	return check_size(a);
 }
 
@@ -257,8 +264,9 @@ static int run(const struct plot_args *a, const char *selector, struct errmsg *e
 int cmd_plot(int argc, char **argv)
 {
 	struct plot_args a = {.dir = strdup(histdir_default()),
-		.size = strdup("900x300"),
-		.colour = strdup("auto")};
+		.colour = strdup("auto"),
+		.png_width = 900,
+		.png_height = 300};
 	const struct conf_option options[] = {
 		{"dir", CONF_STRING, &a.dir, "DIR", "the history"},
 		{"rate", CONF_BOOL, &a.rate, NULL, "per second, of counters"},
@@ -272,8 +280,10 @@ int cmd_plot(int argc, char **argv)
 		{"height", CONF_U32, &a.height, "ROWS", "of the terminal plot (default 20)",
 			.min = 6, .max = 500},
 		{"color", CONF_STRING, &a.colour, "WHEN", "auto, always or never"},
-		{"png", CONF_STRING, &a.png, "FILE", "write a picture instead"},
-		{"size", CONF_STRING, &a.size, "WxH", "of the picture, in pixels"},
+		{"png", CONF_STRING, &a.png, "FILE",
+			"write a picture instead (-: to standard output)"},
+		{"size", CONF_STRING, &a.size, "WxH",
+			"of the picture, in pixels (default 900x300)"},
 		{0},
 	};
 	const struct conf_program prog = {

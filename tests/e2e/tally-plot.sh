@@ -56,5 +56,20 @@ contains "left out" "$(plot --color never '*')" '\(and 5 smaller series\)'
 # Nothing in range: an empty plot, not a failure.
 contains "empty" "$(plot --from 1800000000 big)" 'last +-'
 must_fail 1 "$tally" plot --png "$T/no/such/dir.png" big
+same "path and reason" "$(cat "$T/out")" "tally: $T/no/such/dir.png: No such file or directory"
+must_fail 1 "$tally" plot --png /dev/full big
+contains "a full disk" "$(cat "$T/out")" '^tally: /dev/full: No space left on device'
+
+# The picture to a pipe is the one in the file; to a terminal it is refused.
+"$tally" plot --png - "${whole[@]}" temperature_celsius >"$T/pipe.png" || fail "plot --png -"
+cmp "$T/pipe.png" "$T/one.png" || fail "--png - gives another picture"
+if command -v script >/dev/null; then
+	must_fail 2 script -qec "$tally plot --png - big" /dev/null
+	contains "terminal" "$(cat "$T/out")" 'not written to a terminal'
+fi
+must_fail 2 "$tally" plot --size 300x200 big
+contains "size" "$(cat "$T/out")" '--size is for --png'
+# No name and no node in common: the unit alone.
+contains "title" "$(plot --rate '*' 2>/dev/null | head -n 1)" '^ *per second$'
 must_fail 2 "$tally" plot --rate connections
 pass

@@ -167,6 +167,7 @@ static struct series defs[] = {
 		SERIES_VALUE, 0},
 	{"cpu_seconds", "cpu=\"0\",mode=\"user\"", "seconds", "", METRIC_COUNTER, VALUE_U64,
 		SERIES_VALUE, 0},
+	{"cpu_seconds", "", "seconds", "", METRIC_COUNTER, VALUE_U64, SERIES_VALUE, 0},
 };
 
 Test(plot, the_legend_tells_only_what_differs)
@@ -181,6 +182,18 @@ Test(plot, the_legend_tells_only_what_differs)
 	cr_assert_str_eq(p.subtitle, "seconds per second");
 	cr_assert_str_eq(p.series[0].label, "mode=idle");
 	cr_assert_str_eq(p.series[1].label, "mode=user");
+	plot_release(&p);
+}
+
+Test(plot, a_title_without_common_labels_ends_with_the_name)
+{
+	struct history_node nodes[2] = {{.name = "a"}, {.name = "b"}};
+	struct pick picks[2] = {{.series = {.node = 0, .def = &defs[0]}, .node = &nodes[0]},
+		{.series = {.node = 1, .def = &defs[2]}, .node = &nodes[1]}};
+	struct plot p = {0};
+
+	cr_assert_eq(plot_describe(&p, picks, 2, WINDOW_RATE), 0);
+	cr_assert_str_eq(p.title, "cpu_seconds_total");
 	plot_release(&p);
 }
 
