@@ -49,6 +49,25 @@ start two "$B/bin/tallyd" --foreground --config "$conf" --name from-cli --produc
 wait_log two 'ready: node from-cli,.* 2 producers'
 stop two
 
+# What was there before is nobody's to fill or to give away: looked at before anything is written.
+mkdir "$T/foreign"
+echo root >"$T/foreign/passwd"
+touch -d '2001-01-01' "$T/foreign"
+before=$(stat -c '%Y %a %u' "$T/foreign")
+must_fail 1 "$B/bin/tallyd" --foreground --state-dir "$T/foreign" --segment-dir "$T/seg" --user nobody
+contains "a foreign directory" "$(cat "$T/out")" \
+	"$T/foreign is not empty and not tallyd's own: name another directory"
+grep -q chown "$T/out" && fail "chown is advised for a foreign directory"
+same "the foreign directory after" "$(stat -c '%Y %a %u' "$T/foreign")" "$before"
+same "files in it" "$(ls -A "$T/foreign")" passwd
+
+# One at a time: the second does not touch the first one's files.
+start first "$B/bin/tallyd" --foreground --config "$conf"
+wait_log first ' ready: '
+must_fail 1 "$B/bin/tallyd" --foreground --config "$conf"
+contains "a second one" "$(cat "$T/out")" 'another tallyd uses this directory'
+stop first
+
 # The installed example says what is so by default: all of it is comments.
 "$B/bin/tallyd" --once --config tools/packaging/tallyd.conf proc >/dev/null ||
 	fail "tools/packaging/tallyd.conf is not accepted"

@@ -27,7 +27,7 @@ provider first --interval 100ms
 wait_log first 'no furl: snapshots stay in the ring'
 must_fail 1 "${AS[@]}" "$B/bin/tallyd" --foreground --state-dir "$T/state" --segment-dir "$T/seg" \
 	--furl-file "$T/none" --user "$(id -un)"
-contains "a second provider" "$(cat "$T/out")" "another provider uses"
+contains "a second provider" "$(cat "$T/out")" "another tallyd uses"
 sleep 1.5
 kill9 first
 "$DUMP" "$T/state/ring" context_switches_total >"$T/killed.txt" || fail "the ring after SIGKILL"

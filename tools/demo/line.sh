@@ -96,7 +96,7 @@ provider_start()
 	shift
 	line_dir "$T/$node"
 	start_ready "$node" "$B/bin/tallyd" --foreground --user "$LINE_USER" --name "$node" \
-		--furl-file "$T/gatherer/furl" --state-dir "$T/$node" --run-dir "$T/$node" \
+		--furl-file "$T/gatherer/furl" --state-dir "$T/$node" \
 		--segment-dir "$(segment_dir "$node")" --interval "$INTERVAL" "$@"
 }
 

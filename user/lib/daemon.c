@@ -17,6 +17,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "user/lib/diag.h"
+
 int daemon_find_user(const char *name, struct daemon_user *ret, struct errmsg *e)
 {
 	struct passwd *pw;
@@ -30,6 +32,18 @@ int daemon_find_user(const char *name, struct daemon_user *ret, struct errmsg *e
 	*ret = (struct daemon_user){.uid = pw->pw_uid, .gid = pw->pw_gid};
 	snprintf(ret->name, sizeof(ret->name), "%s", name);
 	return 0;
+}
+
+int daemon_find_user_or_nobody(const char *name, struct daemon_user *ret, struct errmsg *e)
+{
+	int err = daemon_find_user(name, ret, e);
+
+	if (err == -ENOENT) {
+		diag_warning("there is no user '%s': running as nobody instead", name);
+		err = daemon_find_user("nobody", ret, e);
+	}
+	return err == -ENOENT ? err_set(e, err, "neither user '%s' nor 'nobody' exists", name)
+			      : err;
 }
 
 static int daemon_drop_capabilities(void)

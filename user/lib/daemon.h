@@ -16,6 +16,8 @@ struct daemon_user {
 
 /* -ENOENT, without a message, if there is no such user. */
 int daemon_find_user(const char *name, struct daemon_user *ret, struct errmsg *e);
+/* Takes nobody, with a warning, where that user does not exist. -ENOENT if both don't. */
+int daemon_find_user_or_nobody(const char *name, struct daemon_user *ret, struct errmsg *e);
 /*
  * Becomes that user for good: groups, ids, no capability, no way to gain any again. Checked
  * afterwards. Call it before any thread is made.

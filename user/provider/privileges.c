@@ -12,8 +12,11 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "user/lib/datadir.h"
 #include "user/lib/diag.h"
 #include "user/lib/util.h"
+
+#define STATE_DIR_MODE 0750
 
 int run_as_find(const char *user, struct run_as *ret, struct errmsg *e)
 {
@@ -25,13 +28,7 @@ int run_as_find(const char *user, struct run_as *ret, struct errmsg *e)
 		*ret = as;
 		return 0;
 	}
-	err = daemon_find_user(user, &as.user, e);
-	if (err == -ENOENT) {
-		diag_warning("there is no user '%s': running as nobody instead", user);
-		err = daemon_find_user("nobody", &as.user, e);
-	}
-	if (err == -ENOENT)
-		err_set(e, err, "neither user '%s' nor 'nobody' exists", user);
+	err = daemon_find_user_or_nobody(user, &as.user, e);
 	if (err)
 		return err;
 	as.drop = as.user.uid != 0;
@@ -43,22 +40,13 @@ int run_as_find(const char *user, struct run_as *ret, struct errmsg *e)
 
 /* --- directories ----------------------------------------------------------------------------- */
 
-static bool is_empty_dir(int fd)
+int run_as_open_state_dir(const struct run_as *as, const char *path, int *ret_fd, struct errmsg *e)
 {
-	int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *d = copy < 0 ? NULL : fdopendir(copy);
-	struct dirent *entry;
-	bool empty = true;
+	static const char *const marks[] = {"key.pem", "ring", "fold.journal", NULL};
+	const struct datadir dir = {
+		.path = path, .program = "tallyd", .marks = marks, .mode = STATE_DIR_MODE};
 
-	if (!d) {
-		if (copy >= 0)
-			close(copy);
-		return false;
-	}
-	while (empty && (entry = readdir(d)))
-		empty = !strcmp(entry->d_name, ".") || !strcmp(entry->d_name, "..");
-	closedir(d);
-	return empty;
+	return datadir_open(&dir, as->drop ? &as->user : NULL, ret_fd, e);
 }
 
 int run_as_make_dir(const struct run_as *as, const char *path, mode_t mode, struct errmsg *e)
@@ -74,7 +62,7 @@ int run_as_make_dir(const struct run_as *as, const char *path, mode_t mode, stru
 		err = err_set(e, -errno, "%s: %s", path, strerror(errno));
 		goto out;
 	}
-	if (!made && !(as->drop && !st.st_uid && is_empty_dir(fd)))
+	if (!made && !(as->drop && !st.st_uid && datadir_is_empty(fd)))
 		goto out;
 	if ((as->drop && fchown(fd, as->user.uid, as->user.gid) < 0) || fchmod(fd, mode) < 0)
 		err = err_set(e, -errno, "%s: can't be given to %s: %s", path, as->user.name,
@@ -113,19 +101,13 @@ static int own_entries(const struct run_as *as, int fd)
 int run_as_own(const struct run_as *as, const char *path, const char *sub, struct errmsg *e)
 {
 	int fd, subfd = -1, err = 0;
-	struct stat st;
 
 	if (!as->drop)
 		return 0;
 	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0 || fstat(fd, &st) < 0) {
+	if (fd < 0) {
 		err = -errno;
 		goto out;
-	}
-	if (st.st_uid != as->user.uid) {
-		err = err_set(e, -EACCES, "%s belongs to uid %u; give it to %s: chown -R %s %s",
-			path, (unsigned)st.st_uid, as->user.name, as->user.name, path);
-		goto out_told;
 	}
 	err = own_entries(as, fd);
 	subfd = openat(fd, sub, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -138,7 +120,6 @@ out:
 	if (err)
 		err_set(e, err, "%s: can't be given to %s: %s", path, as->user.name,
 			strerror(-err));
-out_told:
 	if (subfd >= 0)
 		close(subfd);
 	if (fd >= 0)

@@ -19,6 +19,11 @@ struct run_as {
  */
 int run_as_find(const char *user, struct run_as *ret, struct errmsg *e);
 /*
+ * Makes the state directory, or takes one that is empty or tallyd's own, and locks it while *ret_fd is
+ * open (user/lib/datadir.h). Nothing is written into another one.
+ */
+int run_as_open_state_dir(const struct run_as *as, const char *path, int *ret_fd, struct errmsg *e);
+/*
  * Makes directory path, if it is missing, for that user with this mode. One that is empty and root's
  * is given to the user as well. Nothing else is ever changed.
  */

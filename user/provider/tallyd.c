@@ -27,12 +27,10 @@
 #include "user/provider/snapshot.h"
 
 #define SEGMENT_DIR_MODE  03773
-#define STATE_DIR_MODE    0750
 #define SHUTDOWN_LIMIT_NS (3 * NSEC_PER_SEC)
 
 struct options {
-	char *config, *furl_file, *state_dir, *segment_dir, *run_dir, *proc_dir, *user, *name,
-		*log_level;
+	char *config, *furl_file, *state_dir, *segment_dir, *proc_dir, *user, *name, *log_level;
 	char **producers;
 	uint64_t interval_ns, ring_size, link_backoff_ns;
 	bool foreground, once;
@@ -48,7 +46,7 @@ struct daemon {
 	struct link *link;
 	struct event_base *base;
 	struct event *timer, *sigterm, *sigint, *sighup;
-	int ready_fd;
+	int ready_fd, state_fd; /* the state directory, locked */
 };
 
 /* --- options --------------------------------------------------------------------------------- */
@@ -70,7 +68,6 @@ static int set_defaults(struct options *o)
 	err |= set_default(&o->furl_file, "/etc/tally/furl");
 	err |= set_default(&o->state_dir, "/var/lib/tally");
 	err |= set_default(&o->segment_dir, "/run/tally/seg");
-	err |= set_default(&o->run_dir, "/run/tally");
 	err |= set_default(&o->proc_dir, "/proc");
 	err |= set_default(&o->user, "tally");
 	err |= set_default(&o->name, host);
@@ -80,8 +77,8 @@ static int set_defaults(struct options *o)
 
 static void options_release(struct options *o)
 {
-	char *strings[] = {o->config, o->furl_file, o->state_dir, o->segment_dir, o->run_dir,
-		o->proc_dir, o->user, o->name, o->log_level};
+	char *strings[] = {o->config, o->furl_file, o->state_dir, o->segment_dir, o->proc_dir,
+		o->user, o->name, o->log_level};
 
 	for (size_t i = 0; i < sizeof(strings) / sizeof(strings[0]); i++)
 		free(strings[i]);
@@ -101,8 +98,6 @@ static int read_options(struct options *o, int argc, char **argv, int *ret_first
 		{"state-dir", CONF_STRING, &o->state_dir, "DIR", "key, ring and totals"},
 		{"segment-dir", CONF_STRING, &o->segment_dir, "DIR",
 			"where instrumented programs make their segments"},
-		{"run-dir", CONF_STRING, &o->run_dir, "DIR",
-			"for local sockets, of which there are none yet"},
 		{"interval", CONF_DURATION, &o->interval_ns, "TIME", "time between snapshots",
 			.min = 100 * NSEC_PER_MSEC, .max = 86400 * NSEC_PER_SEC},
 		{"ring-size", CONF_U64, &o->ring_size, "SIZE", "what the ring may take on disk",
@@ -205,7 +200,7 @@ static void raise_file_limit(void)
 static int open_directories(struct daemon *d, struct errmsg *e)
 {
 	struct errmsg why;
-	int err = run_as_make_dir(&d->as, d->opt.state_dir, STATE_DIR_MODE, e);
+	int err = run_as_open_state_dir(&d->as, d->opt.state_dir, &d->state_fd, e);
 
 	if (err)
 		return err;
@@ -350,6 +345,8 @@ static void release(struct daemon *d)
 	if (d->base)
 		event_base_free(d->base);
 	identity_free(d->identity);
+	if (d->state_fd >= 0)
+		close(d->state_fd);
 }
 
 static int serve(struct daemon *d, struct errmsg *e)
@@ -379,7 +376,7 @@ static int serve(struct daemon *d, struct errmsg *e)
 
 int main(int argc, char **argv)
 {
-	struct daemon d = {.ready_fd = -1};
+	struct daemon d = {.ready_fd = -1, .state_fd = -1};
 	enum diag_level level = DIAG_INFO;
 	struct errmsg e = {""};
 	int first, err;
