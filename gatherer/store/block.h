@@ -23,7 +23,7 @@
 #define BUNDLE_SERIES   32u
 #define BLOCK_POLLS_MAX 4096u /* more is refused on reading */
 
-/* --- writing ------------------------------------------------------------------------------------ */
+/* --- writing -------------------------------------------------------------------------------- */
 
 /* Growing columns of clocks, of a time block or of a group block. */
 struct block_clocks {
@@ -52,7 +52,7 @@ int block_encode_group(struct block_coder *c, const struct schema *schema,
 	const struct block_clocks *clocks, const uint64_t *rows, size_t n, struct buf *out,
 	struct piece *ret_head, uint64_t *ret_body);
 
-/* --- reading ------------------------------------------------------------------------------------ */
+/* --- reading -------------------------------------------------------------------------------- */
 
 struct block_bundle {
 	struct piece piece;

@@ -80,7 +80,7 @@ int block_encode_times(struct block_coder *c, const struct block_clocks *clocks,
 	return err ? err : piece_pack(c->packer, c->raw.data, c->raw.len, out, ret);
 }
 
-/* --- copies ------------------------------------------------------------------------------------- */
+/* --- copies --------------------------------------------------------------------------------- */
 
 static int reset_shapes(struct block_coder *c, size_t nseries)
 {
@@ -153,7 +153,7 @@ static bool find_copy(struct block_coder *c, const struct rows *rows, size_t col
 	return true;
 }
 
-/* --- bundles ------------------------------------------------------------------------------------ */
+/* --- bundles -------------------------------------------------------------------------------- */
 
 static void encode_column(struct block_coder *c, const struct rows *rows, size_t column,
 	uint8_t kind, const uint64_t *v)

@@ -7,7 +7,7 @@
 #include "gatherer/store/array.h"
 #include "gatherer/store/catalog.h"
 
-/* --- tables --------------------------------------------------------------------------------------------- */
+/* --- tables --------------------------------------------------------------------------------- */
 
 static uint64_t mix(uint64_t h, const void *bytes, size_t n)
 {
@@ -87,7 +87,7 @@ static void table_release(struct catalog_table *t)
 	free(t->hashes);
 }
 
-/* --- nodes and groups ------------------------------------------------------------------------------------- */
+/* --- nodes and groups ----------------------------------------------------------------------- */
 
 ssize_t catalog_node(struct catalog *c, const uint8_t id[32], const char *name)
 {
@@ -103,7 +103,7 @@ ssize_t catalog_node(struct catalog *c, const uint8_t id[32], const char *name)
 			free(copy);
 			return -ENOMEM;
 		}
-		c->nodes[i] = (struct catalog_node){0};
+		c->nodes[i] = (struct catalog_node){.first_ns = INT64_MAX, .last_ns = INT64_MIN};
 		memcpy(c->nodes[i].id, id, 32);
 		c->nnodes++;
 	}
@@ -128,7 +128,7 @@ static ssize_t find_group(struct catalog *c, uint32_t node, const char *name)
 	return (ssize_t)c->ngroups++;
 }
 
-/* --- series and shapes -------------------------------------------------------------------------------------- */
+/* --- series and shapes ---------------------------------------------------------------------- */
 
 static bool same_series(const struct series *a, const struct series *b)
 {
@@ -241,7 +241,7 @@ ssize_t catalog_column(const struct catalog *c, uint32_t shape, uint32_t series)
 	return -1;
 }
 
-/* --- runs and blocks ------------------------------------------------------------------------------------------ */
+/* --- runs and blocks ------------------------------------------------------------------------ */
 
 /* n: how many runs are before. */
 static bool gap_after(
@@ -260,11 +260,20 @@ bool catalog_gap_after(
 	return gap_after(&c->nodes[node], c->nodes[node].nruns, incarnation, first_seq);
 }
 
+static void widen(int64_t *from, int64_t *to, int64_t more_from, int64_t more_to)
+{
+	*from = more_from < *from ? more_from : *from;
+	*to = more_to > *to ? more_to : *to;
+}
+
 static void measure_run(struct catalog_run *r)
 {
+	r->from_ns = INT64_MAX;
+	r->to_ns = INT64_MIN;
 	for (size_t i = 0; i < r->run->nblocks; i++) {
 		const struct sealed_block *b = &r->run->blocks[i];
 
+		widen(&r->from_ns, &r->to_ns, b->from_ns, b->to_ns);
 		if (!b->is_times)
 			continue;
 		if (r->first_seq == 0)
@@ -289,6 +298,7 @@ const struct catalog_run *catalog_add_run(
 	measure_run(r);
 	r->gap_before = catalog_gap_after(c, node, run->inc.id, r->first_seq);
 	n->runs[n->nruns++] = r;
+	widen(&n->first_ns, &n->last_ns, r->from_ns, r->to_ns);
 	return r;
 }
 
@@ -309,6 +319,8 @@ static void drop_runs(struct catalog_node *n, const struct sealed *file)
 {
 	size_t kept = 0;
 
+	n->first_ns = INT64_MAX;
+	n->last_ns = INT64_MIN;
 	for (size_t i = 0; i < n->nruns; i++) {
 		struct catalog_run *r = n->runs[i];
 
@@ -317,6 +329,7 @@ static void drop_runs(struct catalog_node *n, const struct sealed *file)
 			continue;
 		}
 		r->gap_before = gap_after(n, kept, r->run->inc.id, r->first_seq);
+		widen(&n->first_ns, &n->last_ns, r->from_ns, r->to_ns);
 		n->runs[kept++] = r;
 	}
 	n->nruns = kept;

@@ -21,6 +21,7 @@ struct catalog_run {
 	const struct sealed *file;
 	const struct sealed_run *run;
 	uint64_t first_seq, last_seq;
+	int64_t from_ns, to_ns; /* realtime of its polls */
 	bool gap_before; /* it does not follow the node's run before it */
 };
 
@@ -41,6 +42,7 @@ struct catalog_group {
 struct catalog_node {
 	uint8_t id[32];
 	char *name; /* as the node calls itself */
+	int64_t first_ns, last_ns; /* realtime of polls in sealed files; first > last: none */
 	size_t nruns, cap;
 	struct catalog_run **runs; /* in order */
 };

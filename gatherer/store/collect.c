@@ -67,7 +67,7 @@ static size_t last_blocks(size_t n, size_t usual)
 	return n <= usual + usual / 4 ? n : (n + 1) / 2;
 }
 
-/* --- writing blocks --------------------------------------------------------------------------------- */
+/* --- writing blocks ------------------------------------------------------------------------- */
 
 static int write_times(struct collector *c, size_t n)
 {
@@ -130,7 +130,7 @@ int collector_finish(struct collector *c)
 	return write_run(c);
 }
 
-/* --- groups ------------------------------------------------------------------------------------------- */
+/* --- groups --------------------------------------------------------------------------------- */
 
 static size_t place_of(const struct collector *c, const char *name)
 {
@@ -236,7 +236,7 @@ static int take_row(
 	return err;
 }
 
-/* --- snapshots ------------------------------------------------------------------------------------------ */
+/* --- snapshots ------------------------------------------------------------------------------ */
 
 /* Groups that a BASE gives have been polled before: a gap from here on is theirs, too. */
 static int take_base(struct collector *c, const struct stream *stream)

@@ -20,7 +20,7 @@ static uint64_t get_signed(struct rd *r)
 	return (uint64_t)unzigzag(rd_varint(r));
 }
 
-/* --- encoding: sizes of all forms in one pass, then the smallest ------------------------------- */
+/* --- encoding: sizes of all forms in one pass, then the smallest ---------------------------- */
 
 struct sizes {
 	size_t offset, delta, delta2, sparse, changes;
@@ -128,7 +128,7 @@ void column_encode(const uint64_t *v, size_t n, struct buf *out)
 		put_deltas2(v, n, out);
 }
 
-/* --- decoding ---------------------------------------------------------------------------------- */
+/* --- decoding ------------------------------------------------------------------------------- */
 
 static int get_sparse(struct rd *r, size_t n, uint64_t *v)
 {
@@ -200,7 +200,7 @@ int column_decode(struct rd *r, size_t n, uint64_t *v, struct column_copy *ret_c
 	return 1;
 }
 
-/* --- copies ------------------------------------------------------------------------------------ */
+/* --- copies --------------------------------------------------------------------------------- */
 
 void column_encode_copy(const struct column_copy *c, struct buf *out)
 {

@@ -19,7 +19,7 @@
 /* A directory that has changed so shortly before it was listed may have changed again since. */
 #define RACY_NS ((int64_t)NSEC_PER_SEC)
 
-/* --- sealed files ---------------------------------------------------------------------------------------- */
+/* --- sealed files --------------------------------------------------------------------------- */
 
 static bool has_file(const struct history *h, uint64_t number)
 {
@@ -139,7 +139,7 @@ static int add_files(struct history *h, const struct numbers *sealed)
 	return err == -ENOENT ? -EAGAIN : err;
 }
 
-/* --- heads ------------------------------------------------------------------------------------------------ */
+/* --- heads ---------------------------------------------------------------------------------- */
 
 static bool is_followed(const struct live *l, uint64_t number)
 {
@@ -175,7 +175,7 @@ static void drop_sealed(struct numbers *heads, const struct numbers *sealed)
 	heads->n = kept;
 }
 
-/* --- refreshing ------------------------------------------------------------------------------------------- */
+/* --- refreshing ----------------------------------------------------------------------------- */
 
 /* 1 if the directory was listed anew. */
 static int list_once(struct history *h)

@@ -10,7 +10,7 @@
 
 #define SHORT_FINGERPRINT 8
 
-/* --- nodes ------------------------------------------------------------------------------------------------ */
+/* --- nodes ---------------------------------------------------------------------------------- */
 
 void history_free_nodes(struct history *h)
 {
@@ -38,19 +38,6 @@ static const char *unique_name(const struct catalog_node *n, bool taken)
 	fingerprint_format(n->id, fingerprint);
 	snprintf(name, sizeof(name), "%s-%.*s", n->name, SHORT_FINGERPRINT, fingerprint);
 	return strdup(name);
-}
-
-static void measure_node(struct history_node *n, const struct catalog_node *c)
-{
-	n->first_ns = INT64_MAX;
-	n->last_ns = INT64_MIN;
-	for (size_t i = 0; i < c->nruns; i++)
-		for (size_t k = 0; k < c->runs[i]->run->nblocks; k++) {
-			const struct sealed_block *b = &c->runs[i]->run->blocks[k];
-
-			n->first_ns = b->from_ns < n->first_ns ? b->from_ns : n->first_ns;
-			n->last_ns = b->to_ns > n->last_ns ? b->to_ns : n->last_ns;
-		}
 }
 
 static void measure_live(struct history *h)
@@ -99,7 +86,8 @@ int history_make_nodes(struct history *h)
 	h->nnodes = c->nnodes;
 	for (size_t i = 0; i < c->nnodes; i++) {
 		memcpy(h->nodes[i].id, c->nodes[i].id, sizeof(h->nodes[i].id));
-		measure_node(&h->nodes[i], &c->nodes[i]);
+		h->nodes[i].first_ns = c->nodes[i].first_ns;
+		h->nodes[i].last_ns = c->nodes[i].last_ns;
 	}
 	measure_live(h);
 	return name_nodes(h);
@@ -115,7 +103,7 @@ const struct history_node *history_node(const struct history *h, size_t i)
 	return &h->nodes[i];
 }
 
-/* --- series ----------------------------------------------------------------------------------------------- */
+/* --- series --------------------------------------------------------------------------------- */
 
 static int compare_series(const void *pa, const void *pb)
 {
@@ -162,7 +150,7 @@ const struct history_series *history_series(struct history *h, size_t i)
 	return i < history_series_count(h) ? &h->series[i] : NULL;
 }
 
-/* --- newest values, size ------------------------------------------------------------------------------------ */
+/* --- newest values, size -------------------------------------------------------------------- */
 
 int history_newest(struct history *h, newest_fn fn, void *arg)
 {

@@ -54,7 +54,7 @@ static int emit(struct reading *r, const struct incarnation *inc, uint64_t seq, 
 	return r->fn(r->arg, r->def, s);
 }
 
-/* --- sealed files ------------------------------------------------------------------------------------------- */
+/* --- sealed files --------------------------------------------------------------------------- */
 
 /* Finds the clocks of snapshots in a run's time blocks, in order of their numbers. */
 struct clock_walk {
@@ -172,7 +172,7 @@ static int read_sealed(struct reading *r, uint32_t series, const struct catalog_
 	return result;
 }
 
-/* --- heads ------------------------------------------------------------------------------------------------- */
+/* --- heads ---------------------------------------------------------------------------------- */
 
 static int read_polls(struct reading *r, uint32_t series, const struct live_node *n)
 {

@@ -35,7 +35,7 @@ void live_release(struct live *l)
 	*l = (struct live){.catalog = l->catalog};
 }
 
-/* --- schemas ------------------------------------------------------------------------------------------- */
+/* --- schemas -------------------------------------------------------------------------------- */
 
 static ssize_t shape_of(struct live *l, const struct live_node *n, const struct schema *schema)
 {
@@ -99,7 +99,7 @@ static int add_schemas(struct live *l, struct live_node *n, const struct stream 
 	return err;
 }
 
-/* --- records ------------------------------------------------------------------------------------------- */
+/* --- records -------------------------------------------------------------------------------- */
 
 static int add_node(struct live *l, size_t node)
 {
@@ -193,7 +193,7 @@ static int note_record(void *arg, size_t node, const struct record *rec, int res
 	return add_snapshot(l, n, stream, rec, result == STREAM_STATE);
 }
 
-/* --- files --------------------------------------------------------------------------------------------- */
+/* --- files ---------------------------------------------------------------------------------- */
 
 int live_add_file(struct live *l, int dirfd, uint64_t number)
 {

@@ -85,7 +85,7 @@ void nodeset_newest(const struct nodeset_node *node, uint64_t *ret_incarnation, 
 	}
 }
 
-/* --- replaying ------------------------------------------------------------------------------------ */
+/* --- replaying ------------------------------------------------------------------------------ */
 
 void replay_release(struct replay *r)
 {

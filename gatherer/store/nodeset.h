@@ -27,7 +27,7 @@ int nodeset_put_state(const struct nodeset *set, struct buf *out);
 /* Newest snapshot that the stream has taken in; 0, 0 before the first. */
 void nodeset_newest(const struct nodeset_node *node, uint64_t *ret_incarnation, uint64_t *ret_seq);
 
-/* --- replaying ------------------------------------------------------------------------------------ */
+/* --- replaying ------------------------------------------------------------------------------ */
 
 struct replay {
 	struct nodeset *set;

@@ -56,7 +56,7 @@ static int read_head(int dirfd, uint64_t number, struct buf *out)
 	return err;
 }
 
-/* --- first pass ---------------------------------------------------------------------------------------- */
+/* --- first pass ----------------------------------------------------------------------------- */
 
 static int add_place(struct seal *s, const struct record *rec)
 {
@@ -106,7 +106,7 @@ static int sort_places(struct seal *s)
 	return 0;
 }
 
-/* --- second pass --------------------------------------------------------------------------------------- */
+/* --- second pass ---------------------------------------------------------------------------- */
 
 struct node_pass {
 	struct seal *seal;

@@ -81,7 +81,7 @@ void sealed_index_put(const struct sealed_index *x, struct buf *out);
 int sealed_index_get(struct rd *r, uint64_t end, struct sealed_index *ret);
 uint64_t sealed_index_samples(const struct sealed_index *x);
 
-/* --- writing ------------------------------------------------------------------------------------ */
+/* --- writing -------------------------------------------------------------------------------- */
 
 struct sealed_writer;
 int sealed_writer_new(int dirfd, uint64_t number, struct sealed_writer **ret);
@@ -99,7 +99,7 @@ int sealed_writer_past(struct sealed_writer *w, const struct stream_past *past, 
 /* Durable under its final name after this. *ret_size is the file's. */
 int sealed_writer_finish(struct sealed_writer *w, uint64_t *ret_size);
 
-/* --- reading ------------------------------------------------------------------------------------ */
+/* --- reading -------------------------------------------------------------------------------- */
 
 struct sealed {
 	int fd;

@@ -54,7 +54,7 @@ uint64_t sealed_index_samples(const struct sealed_index *x)
 	return n;
 }
 
-/* --- writing ------------------------------------------------------------------------------------ */
+/* --- writing -------------------------------------------------------------------------------- */
 
 static void put_pages(const struct sealed_index *x, struct buf *out)
 {
@@ -122,7 +122,7 @@ void sealed_index_put(const struct sealed_index *x, struct buf *out)
 	}
 }
 
-/* --- reading: every count is bounded by the bytes that are left ----------------------------------- */
+/* --- reading: every count is bounded by the bytes that are left ----------------------------- */
 
 /* An array for as many items as the next varint says, each of at least min_bytes. */
 static void *get_array(struct rd *r, size_t size, size_t min_bytes, size_t *ret_n)

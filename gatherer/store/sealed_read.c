@@ -105,7 +105,7 @@ static int read_piece(
 	return err ? err : piece_unpack(r->unpacker, piece, r->stored.data, &r->raw);
 }
 
-/* --- opening ------------------------------------------------------------------------------------- */
+/* --- opening -------------------------------------------------------------------------------- */
 
 static bool crc_matches(const uint8_t *p)
 {
@@ -204,7 +204,7 @@ void sealed_close(struct sealed *s)
 	free(s);
 }
 
-/* --- reading ------------------------------------------------------------------------------------- */
+/* --- reading -------------------------------------------------------------------------------- */
 
 static int decode_schema(struct sealed_reader *r, const struct sealed_schema *x, struct schema *ret)
 {
@@ -290,7 +290,7 @@ int sealed_read_times(struct sealed_reader *r, const struct sealed *s, const str
 	return err;
 }
 
-/* --- bundles -------------------------------------------------------------------------------------- */
+/* --- bundles -------------------------------------------------------------------------------- */
 
 static int decode_bundle(struct sealed_reader *r, struct bundle_slot *slot, size_t count, size_t n)
 {
@@ -379,7 +379,7 @@ int sealed_read_group(struct sealed_reader *r, const struct sealed *s, const str
 	return 0;
 }
 
-/* --- verifying ------------------------------------------------------------------------------------ */
+/* --- verifying ------------------------------------------------------------------------------ */
 
 struct verify {
 	struct sealed_reader *r;

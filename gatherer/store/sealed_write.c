@@ -105,7 +105,7 @@ static int flush(struct sealed_writer *w, size_t threshold)
 	return err;
 }
 
-/* --- nodes and runs -------------------------------------------------------------------------------- */
+/* --- nodes and runs ------------------------------------------------------------------------- */
 
 static struct sealed_node *last_node(struct sealed_writer *w)
 {
@@ -149,7 +149,7 @@ int sealed_writer_past(struct sealed_writer *w, const struct stream_past *past, 
 	return 0;
 }
 
-/* --- schemas ---------------------------------------------------------------------------------------- */
+/* --- schemas -------------------------------------------------------------------------------- */
 
 static int close_page(struct sealed_writer *w)
 {
@@ -262,7 +262,7 @@ static int intern_schema(struct sealed_writer *w, const struct schema *schema, u
 	return 0;
 }
 
-/* --- blocks ------------------------------------------------------------------------------------------ */
+/* --- blocks --------------------------------------------------------------------------------- */
 
 static int add_block(struct sealed_writer *w, const struct sealed_block *b)
 {
@@ -315,7 +315,7 @@ int sealed_writer_group(struct sealed_writer *w, const struct schema *schema,
 	return err ? err : add_block(w, &b);
 }
 
-/* --- the end ------------------------------------------------------------------------------------------ */
+/* --- the end -------------------------------------------------------------------------------- */
 
 static int put_index(struct sealed_writer *w)
 {

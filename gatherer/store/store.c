@@ -39,7 +39,7 @@ int store_reserve_durable(struct store *s)
 	return err;
 }
 
-/* --- nodes ---------------------------------------------------------------------------------------------- */
+/* --- nodes ---------------------------------------------------------------------------------- */
 
 static int put_node(struct store *s, uint32_t node)
 {
@@ -104,7 +104,7 @@ void store_durable(struct store *s, uint32_t node, uint64_t *ret_incarnation, ui
 	pthread_mutex_unlock(&s->lock);
 }
 
-/* --- appending ------------------------------------------------------------------------------------------ */
+/* --- appending ------------------------------------------------------------------------------ */
 
 static void count_result(struct store *s, int result, const struct snapshot_view *view)
 {
@@ -160,7 +160,7 @@ int store_append(
 	return result;
 }
 
-/* --- syncing -------------------------------------------------------------------------------------------- */
+/* --- syncing -------------------------------------------------------------------------------- */
 
 /* Under io. What was flying is durable now. */
 static void landed(struct store *s)
@@ -287,7 +287,7 @@ int store_sync(struct store *s)
 	return err;
 }
 
-/* --- sealing -------------------------------------------------------------------------------------------- */
+/* --- sealing -------------------------------------------------------------------------------- */
 
 bool store_seal_due(const struct store *cs, uint64_t now_ns)
 {

@@ -19,7 +19,7 @@
 #include "user/lib/schema.h"
 #include "user/lib/stream.h"
 
-/* --- writer: one process at a time, the ingest thread; store_sync() from any other thread -------- */
+/* --- writer: one process at a time, the ingest thread; store_sync() from any other thread --- */
 
 struct store;
 
@@ -64,7 +64,7 @@ struct store_stats {
 };
 void store_stats(const struct store *s, struct store_stats *ret);
 
-/* --- reader: any process, also beside a running writer ----------------------------------------- */
+/* --- reader: any process, also beside a running writer -------------------------------------- */
 
 struct history;
 int history_open(const char *dir, struct history **ret, struct errmsg *e);
@@ -120,7 +120,7 @@ struct history_size {
 };
 void history_size(struct history *h, struct history_size *ret);
 
-/* --- verification -------------------------------------------------------------------------------- */
+/* --- verification --------------------------------------------------------------------------- */
 
 /* One call per damage: file, byte offset, what. Returns the number of damages or a negative code. */
 typedef void (*damage_fn)(void *arg, const char *file, uint64_t offset, const char *what);

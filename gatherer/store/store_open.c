@@ -21,7 +21,7 @@
 #define HEAD_AGE_NS_DEFAULT (3600 * NSEC_PER_SEC)
 #define BAD_DIR             "bad"
 
-/* --- what is set aside ------------------------------------------------------------------------------------ */
+/* --- what is set aside ---------------------------------------------------------------------- */
 
 static int make_bad_dir(struct store *s)
 {
@@ -64,7 +64,7 @@ static void copy_to_bad(struct store *s, uint64_t number, uint64_t from, const u
 		err ? "and can't be set aside" : "set aside in " BAD_DIR);
 }
 
-/* --- heads ------------------------------------------------------------------------------------------------ */
+/* --- heads ---------------------------------------------------------------------------------- */
 
 struct opening {
 	struct store *s;
@@ -175,7 +175,7 @@ static int open_head(struct opening *o, bool only, struct errmsg *e)
 	return store_add_old(s, o->number);
 }
 
-/* --- what a crash between two steps has left ---------------------------------------------------------------- */
+/* --- what a crash between two steps has left ------------------------------------------------ */
 
 static void ignore_damage(void *arg, uint64_t offset, const char *what)
 {
@@ -281,7 +281,7 @@ static int begin_head(struct store *s, struct errmsg *e)
 	return err ? err_set(e, err, "%s: cannot begin a head: %s", s->dir, strerror(-err)) : 0;
 }
 
-/* --- sealed files: only listed -------------------------------------------------------------------------------- */
+/* --- sealed files: only listed -------------------------------------------------------------- */
 
 static void count_sealed(struct opening *o)
 {
@@ -300,7 +300,7 @@ static void count_sealed(struct opening *o)
 	}
 }
 
-/* --- opening and closing ---------------------------------------------------------------------------------------- */
+/* --- opening and closing -------------------------------------------------------------------- */
 
 static struct store *store_new(const char *dir, const struct store_options *opt)
 {

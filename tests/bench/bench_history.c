@@ -49,7 +49,7 @@ struct run {
 	uint64_t append_ns, sync_ns;
 };
 
-/* --- groups ------------------------------------------------------------------------------------------- */
+/* --- groups --------------------------------------------------------------------------------- */
 
 static struct part *find_part(struct run *r, const struct trace_series *s)
 {
@@ -139,7 +139,7 @@ static size_t fill_due(struct run *r, int64_t now_ms, struct group_due *due)
 	return n;
 }
 
-/* --- writing ------------------------------------------------------------------------------------------- */
+/* --- writing -------------------------------------------------------------------------------- */
 
 /* The records from `from` on. */
 static void append(struct run *r, struct store *store, uint32_t node, size_t from)
@@ -189,7 +189,7 @@ static uint64_t directory_bytes(const char *dir)
 	return sum;
 }
 
-/* --- reading ------------------------------------------------------------------------------------------- */
+/* --- reading -------------------------------------------------------------------------------- */
 
 struct reading {
 	const struct run *run;
@@ -286,7 +286,7 @@ static void read_alone(struct bench *b, const struct run *r, const char *name)
 	history_close(h);
 }
 
-/* --- a full head of many hosts ------------------------------------------------------------------------- */
+/* --- a full head of many hosts -------------------------------------------------------------- */
 
 static void open_many(struct bench *b, struct run *r)
 {
@@ -331,7 +331,7 @@ static void open_many(struct bench *b, struct run *r)
 	CHECK(store_close(store) == 0);
 }
 
-/* --- the whole ------------------------------------------------------------------------------------------ */
+/* --- the whole ------------------------------------------------------------------------------ */
 
 static void begin(struct run *r, const char *path)
 {

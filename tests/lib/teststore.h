@@ -131,7 +131,7 @@ static inline int test_append(struct store *st, struct test_sender *s, size_t fr
 	return result < 0 ? result : 0;
 }
 
-/* --- what is there ------------------------------------------------------------------------------------ */
+/* --- what is there -------------------------------------------------------------------------- */
 
 struct test_found {
 	uint32_t node;

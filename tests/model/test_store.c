@@ -49,7 +49,7 @@ struct world {
 	uint64_t delivered;
 };
 
-/* --- the model --------------------------------------------------------------------------------------- */
+/* --- the model ------------------------------------------------------------------------------ */
 
 static struct model_series *model_find(
 	struct world *w, uint32_t node, const char *group, const struct series *s)
@@ -103,7 +103,7 @@ static void model_take(struct world *w, const struct sender *s, const struct gro
 	}
 }
 
-/* --- what happens ------------------------------------------------------------------------------------- */
+/* --- what happens --------------------------------------------------------------------------- */
 
 static void reshape(struct sender *s, size_t i)
 {
@@ -232,7 +232,7 @@ static void reopen(struct world *w)
 	cr_assert_eq(store_open(w->dir, NULL, &w->store, &e), 0, "%s", e.text);
 }
 
-/* --- comparing ---------------------------------------------------------------------------------------- */
+/* --- comparing ------------------------------------------------------------------------------ */
 
 struct cursor {
 	const struct model_series *m;

@@ -220,7 +220,7 @@ Test(history, the_newest_definition_is_shown)
 	test_sender_stop(&s);
 }
 
-/* --- never writing ----------------------------------------------------------------------------------- */
+/* --- never writing -------------------------------------------------------------------------- */
 
 static int refuse_write_open(int dirfd, const char *name, int flags, mode_t mode)
 {
@@ -260,7 +260,7 @@ Test(history, reading_and_checking_never_write)
 	test_sender_stop(&s);
 }
 
-/* --- what is missing ----------------------------------------------------------------------------------- */
+/* --- what is missing ------------------------------------------------------------------------ */
 
 static void make_three_files(void)
 {

@@ -211,7 +211,7 @@ Test(store, a_seal_is_due_by_size_and_by_age)
 	test_sender_stop(&s);
 }
 
-/* --- what a crash leaves ------------------------------------------------------------------------------- */
+/* --- what a crash leaves -------------------------------------------------------------------- */
 
 static void copy_file(const char *from, const char *to)
 {
@@ -345,7 +345,7 @@ Test(store, damage_in_the_middle_costs_what_it_hits)
 		test_sender_stop(&s[i]);
 }
 
-/* --- threads ------------------------------------------------------------------------------------------- */
+/* --- threads -------------------------------------------------------------------------------- */
 
 struct threads {
 	struct store *store;

@@ -254,7 +254,7 @@ Test(stream, an_incarnation_never_comes_back)
 	sender_stop(&b);
 }
 
-/* --- hostile writers ---------------------------------------------------------------------------- */
+/* --- hostile writers ------------------------------------------------------------------------ */
 
 static int apply_schema(struct stream *st, uint32_t id, const char *group, size_t nseries)
 {

@@ -141,7 +141,7 @@ bool schema_equal_shape(const struct schema *a, const struct schema *b)
 	return true;
 }
 
-/* --- the protobuf message --------------------------------------------------------------------- */
+/* --- the protobuf message ------------------------------------------------------------------- */
 
 static void message_from_series(Tally__Series *m, const struct series *s)
 {

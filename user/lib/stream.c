@@ -36,7 +36,7 @@ struct stream {
 	struct stream_past past[STREAM_PAST_MAX];
 };
 
-/* --- groups ----------------------------------------------------------------------------------- */
+/* --- groups --------------------------------------------------------------------------------- */
 
 static void group_clear(struct sgroup *g)
 {
@@ -141,7 +141,7 @@ static void remove_at(uint32_t *list, size_t n, size_t at)
 	memmove(list + at, list + at + 1, (n - at - 1) * sizeof(*list));
 }
 
-/* --- incarnations ----------------------------------------------------------------------------- */
+/* --- incarnations --------------------------------------------------------------------------- */
 
 static bool is_past(const struct stream *s, uint64_t incarnation)
 {
@@ -210,7 +210,7 @@ static int check_incarnation(const struct stream *s, uint64_t incarnation)
 	return is_past(s, incarnation) ? STREAM_OLD : -EPROTO;
 }
 
-/* --- schemas ---------------------------------------------------------------------------------- */
+/* --- schemas -------------------------------------------------------------------------------- */
 
 static int check_limits(const struct stream *s, const struct sgroup *old, const struct sgroup *new)
 {
@@ -296,7 +296,7 @@ static int apply_schema(struct stream *s, const uint8_t *p, size_t n)
 	return result;
 }
 
-/* --- snapshots -------------------------------------------------------------------------------- */
+/* --- snapshots ------------------------------------------------------------------------------ */
 
 static int decode_row(struct sgroup *g, const struct snapshot_row *row)
 {
@@ -422,7 +422,7 @@ static int apply_snapshot(
 	return STREAM_SNAPSHOT;
 }
 
-/* --- public ------------------------------------------------------------------------------------ */
+/* --- public --------------------------------------------------------------------------------- */
 
 struct stream *stream_new(void)
 {

@@ -80,7 +80,7 @@ struct snapshot_row {
 int snapshot_parse_head(struct rd *r, struct snapshot_head *ret);
 int snapshot_parse_row(struct rd *r, struct snapshot_row *ret);
 
-/* --- reading ------------------------------------------------------------------------------- */
+/* --- reading -------------------------------------------------------------------------------- */
 
 struct stream; /* one node's state; not thread safe */
 

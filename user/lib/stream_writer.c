@@ -85,7 +85,7 @@ static int add_group(struct stream_writer *w, struct group *g)
 	return 0;
 }
 
-/* --- one snapshot: prepare, encode, commit -------------------------------------------------------- */
+/* --- one snapshot: prepare, encode, commit -------------------------------------------------- */
 
 static bool schema_changed(const struct wgroup *wg)
 {
@@ -226,7 +226,7 @@ int stream_writer_snapshot(struct stream_writer *w, int64_t realtime_ns, uint64_
 	return 0;
 }
 
-/* --- the state, and changes to it ------------------------------------------------------------------ */
+/* --- the state, and changes to it ----------------------------------------------------------- */
 
 int stream_writer_put_state(struct stream_writer *w, struct buf *out)
 {
