@@ -4,7 +4,7 @@
 #
 #	tests/mutants/run.sh [NAME]
 #
-# The tree is copied to $B/mutants/tree and built there once; each patch is applied to the copy, what it
+# The tree is copied to $B/mutants and built there once; each patch is applied to the copy, what it
 # changed is built again, its test is run, and the copy is put right. A mutant is caught if its test
 # passes without the patch and fails with it, by an exit code of its own: not by its time limit.
 set -u
@@ -14,6 +14,7 @@ B=${B:-build}
 mkdir -p "$B/mutants"
 B=$(cd "$B" && pwd)
 ROOT=$PWD
+SOURCE=$B/mutants/source
 TREE=$B/mutants/tree
 LOGS=$B/mutants/logs
 CAUGHT=0 MISSED=0
@@ -21,18 +22,27 @@ declare -A HEALTHY=()
 mkdir -p "$TREE" "$LOGS"
 unset MAKEFLAGS MAKELEVEL MFLAGS
 
+# What is tried is the tree as it was at the start, whoever edits it meanwhile.
+source_copy()
+{
+	rm -rf "$SOURCE"
+	mkdir -p "$SOURCE"
+	git ls-files -co --exclude-standard -z | while IFS= read -r -d '' file; do
+		[ ! -f "$file" ] || printf '%s\0' "$file"
+	done | xargs -0 cp -p --parents -t "$SOURCE"
+}
+
 # Only what differs is copied, so that the copy's build directory stays good between runs.
 tree_copy()
 {
-	git ls-files -co --exclude-standard | while IFS= read -r file; do
-		[ -f "$file" ] || continue
-		cmp -s "$file" "$TREE/$file" && continue
+	local file
+	(cd "$SOURCE" && find . -type f) | while IFS= read -r file; do
+		cmp -s "$SOURCE/$file" "$TREE/$file" && continue
 		mkdir -p "$TREE/$(dirname "$file")"
-		cp "$file" "$TREE/$file"
-		[ ! -x "$file" ] || chmod +x "$TREE/$file"
+		cp "$SOURCE/$file" "$TREE/$file"
 	done
 	(cd "$TREE" && find . -path ./build -prune -o -type f -print) | while IFS= read -r file; do
-		[ -e "$file" ] || rm "$TREE/$file"
+		[ -e "$SOURCE/$file" ] || rm "$TREE/$file"
 	done
 }
 
@@ -112,6 +122,7 @@ patch_apply()
 	(cd "$TREE" && GIT_CEILING_DIRECTORIES=$B/mutants git apply "$1") >"$LOGS/apply.log" 2>&1
 }
 
+source_copy
 tree_copy
 for patch in "$ROOT"/tests/mutants/*.patch; do
 	[ -e "$patch" ] || continue
