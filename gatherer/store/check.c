@@ -31,6 +31,15 @@ static void report(void *arg, uint64_t offset, const char *what)
 	c->fn(c->arg, c->file, offset, what);
 }
 
+/* what: a part of a sealed file. */
+static void report_part(void *arg, uint64_t offset, const char *what)
+{
+	char text[120];
+
+	snprintf(text, sizeof(text), "damaged %s: its checksum or content is wrong", what);
+	report(arg, offset, text);
+}
+
 static int check_sealed(struct check *c, uint64_t number)
 {
 	struct sealed *f;
@@ -43,12 +52,14 @@ static int check_sealed(struct check *c, uint64_t number)
 		return 0; /* removed since it was listed */
 	if (err == -EBADMSG || err == -EPROTO || err == -EIO) {
 		report(c, 0,
-			err == -EPROTO ? "made by a newer version" : "header, footer or index");
+			err == -EPROTO ? "made by a newer version"
+				       : "damaged header, footer or index: nothing of the file "
+					 "can be read");
 		return 0;
 	}
 	if (err)
 		return err;
-	found = sealed_verify(c->reader, f, report, c);
+	found = sealed_verify(c->reader, f, report_part, c);
 	sealed_close(f);
 	return found < 0 ? (int)found : 0;
 }
@@ -63,7 +74,7 @@ static void report_record(void *arg, uint64_t from, uint64_t to)
 	struct head_check *h = arg;
 
 	(void)to;
-	report(h->check, from, "record");
+	report(h->check, from, "damaged record: its length or checksum is wrong");
 }
 
 /* Reports damage in the middle; *ret_tail is where an unfinished record begins, or the length. */
@@ -82,7 +93,7 @@ static int check_records(
 		return 0;
 	}
 	if (err || found != number)
-		report(c, 0, "header");
+		report(c, 0, "damaged header: not that of a head of this number");
 	if (bytes->len <= RECFILE_HEADER)
 		return 0;
 	err = replay_records(&replay, bytes->data, bytes->len, &pos);
@@ -146,7 +157,7 @@ static int report_aside(void *arg, const char *name)
 	struct check *c = arg;
 
 	snprintf(c->file, sizeof(c->file), "bad/%.50s", name);
-	report(c, 0, "set aside");
+	report(c, 0, "set aside by the writer, which could not read it");
 	return 0;
 }
 
