@@ -13,7 +13,9 @@
 #include <event2/keyvalq_struct.h>
 #include <event2/listener.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -33,6 +35,9 @@
 #define HTTP_PAUSE_S         1 /* without a free descriptor, accepting rests so long */
 #define HTTP_FRESH_NS        (300 * (int64_t)NSEC_PER_SEC)
 #define KEEPER_PAUSE_S       1
+#define KEEPER_FD            (STDERR_FILENO + 1) /* the listening socket */
+#define KEEPER_EXEC_FAILED   126
+#define HTTP_KEEPER_ARG      "--http-keeper"
 
 struct http {
 	const char *history_dir;
@@ -255,6 +260,7 @@ static void http_reset_signals(void)
 
 	sigemptyset(&none);
 	signal(SIGTERM, SIG_DFL);
+	signal(SIGPIPE, SIG_IGN); /* clients that hang up */
 	signal(SIGINT, SIG_IGN); /* the terminal's: the gatherer gets it too and ends us in order */
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
@@ -262,33 +268,33 @@ static void http_reset_signals(void)
 /* The sockets for providers and the rest of the gatherer's descriptors are no business of ours. */
 static int http_keep_only(int fd)
 {
-	int kept = dup2(fd, STDERR_FILENO + 1);
+	int kept = dup2(fd, KEEPER_FD);
 
 	close_range((unsigned int)kept + 1, ~0u, 0);
+	fcntl(kept, F_SETFD,
+		0); /* dup2 leaves it to be closed by exec if it had this number before */
 	return kept;
 }
 
-static void http_run_server(const struct gatherer_config *cfg, int fd, pid_t keeper)
+static void http_run_server(const char *history_dir, int fd, pid_t keeper)
 {
 	struct errmsg e = {""};
 
 	http_end_with(keeper);
-	http_serve(cfg->history_dir, fd, &e);
+	http_serve(history_dir, fd, &e);
 	diag_error("%s", e.text);
 	_exit(1);
 }
 
-static void http_keep(const struct gatherer_config *cfg, int fd, pid_t gatherer)
+static void __attribute__((noreturn)) http_keep(const char *history_dir, int fd)
 {
 	int status;
 
-	http_end_with(gatherer);
-	fd = http_keep_only(fd);
 	for (;;) {
 		pid_t self = getpid(), pid = fork();
 
 		if (!pid)
-			http_run_server(cfg, fd, self);
+			http_run_server(history_dir, fd, self);
 		while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
 			;
 		if (pid > 0)
@@ -308,8 +314,40 @@ pid_t http_start(const struct gatherer_config *cfg, int fd, struct errmsg *e)
 	if (pid)
 		return pid;
 	http_reset_signals();
-	http_keep(cfg, fd, self);
-	_exit(1);
+	http_end_with(self);
+	http_keep(cfg->history_dir, http_keep_only(fd));
+}
+
+/* Between fork and exec other threads' locks may be held: system calls only. */
+pid_t http_start_again(const struct gatherer_config *cfg, int fd, struct errmsg *e)
+{
+	char level[16];
+	const char *const argv[] = {
+		"tally-gatherer", HTTP_KEEPER_ARG, cfg->history_dir, level, NULL};
+	pid_t self = getpid(), pid;
+
+	snprintf(level, sizeof(level), "%d", (int)cfg->level);
+	pid = fork();
+	if (pid < 0)
+		return err_set(e, -errno, "HTTP server: fork: %s", strerror(errno));
+	if (pid)
+		return pid;
+	http_reset_signals();
+	http_end_with(self);
+	http_keep_only(fd);
+	execv("/proc/self/exe", (char *const *)argv);
+	_exit(KEEPER_EXEC_FAILED);
+}
+
+bool http_is_keeper(int argc, char **argv)
+{
+	return argc == 4 && !strcmp(argv[1], HTTP_KEEPER_ARG);
+}
+
+void http_keeper_main(char **argv)
+{
+	diag_init("tally-gatherer", (enum diag_level)atoi(argv[3]));
+	http_keep(argv[2], KEEPER_FD);
 }
 
 void http_stop(pid_t keeper)

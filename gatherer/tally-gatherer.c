@@ -3,8 +3,9 @@
  * tally-gatherer: polls providers and keeps the history of their metrics.
  *
  * The order of the start matters:
- *   sockets are bound (low ports need root), privileges dropped, HTTP forked (it must know no key),
- *   key and furl, history, threads; then connections are accepted and the furl is printed.
+ *   sockets are bound (low ports need root), the data directory checked and locked before anything is
+ *   written there, privileges dropped, HTTP forked (it must know no key), key and furl, history,
+ *   threads; then connections are accepted.
  */
 #include <event2/event.h>
 #include <signal.h>
@@ -12,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -27,11 +27,15 @@
 #include "gatherer/server.h"
 #include "user/lib/conf.h"
 #include "user/lib/daemon.h"
+#include "user/lib/datadir.h"
 #include "user/lib/diag.h"
 #include "user/lib/util.h"
 
 #define LISTEN_MAX       16
 #define SEAL_CHECK_EVERY 1 /* seconds */
+#define HTTP_PAUSE_MIN   1 /* seconds until a keeper of HTTP that died is started again */
+#define HTTP_PAUSE_MAX   64 /* ... if it dies again and again */
+#define DATA_DIR_MODE    0750
 
 struct program {
 	struct gatherer_config cfg;
@@ -41,7 +45,11 @@ struct program {
 	struct server *server;
 	struct self *self;
 	pid_t http;
-	int ready_fd;
+	int http_fd; /* its listening socket, for another keeper */
+	unsigned int http_pause; /* seconds */
+	uint64_t http_started_ns;
+	struct event *http_timer;
+	int ready_fd, data_fd; /* the data directory, locked */
 	int listen_fds[LISTEN_MAX];
 	char addresses[LISTEN_MAX][64];
 	size_t nlisten;
@@ -68,10 +76,36 @@ static void on_child(evutil_socket_t sig, short what, void *arg)
 {
 	struct program *p = arg;
 
-	if (p->http > 0 && waitpid(p->http, NULL, WNOHANG) == p->http) {
-		diag_error("the keeper of the HTTP server died: no HTTP until the next start");
-		p->http = 0;
+	struct timeval tv = {0};
+	int status;
+
+	if (p->http <= 0 || waitpid(p->http, &status, WNOHANG) != p->http)
+		return;
+	p->http = 0;
+	if (clock_monotonic_ns() - p->http_started_ns > HTTP_PAUSE_MAX * NSEC_PER_SEC)
+		p->http_pause = HTTP_PAUSE_MIN;
+	diag_error("the keeper of the HTTP server died (%s %d): starting it again in %u s",
+		WIFSIGNALED(status) ? "signal" : "exit code",
+		WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status), p->http_pause);
+	tv.tv_sec = (time_t)p->http_pause;
+	evtimer_add(p->http_timer, &tv);
+	p->http_pause = p->http_pause < HTTP_PAUSE_MAX ? 2 * p->http_pause : HTTP_PAUSE_MAX;
+}
+
+static void on_http_pause_over(evutil_socket_t fd, short what, void *arg)
+{
+	struct timeval tv = {.tv_sec = HTTP_PAUSE_MAX};
+	struct program *p = arg;
+	struct errmsg e;
+	pid_t pid = http_start_again(&p->cfg, p->http_fd, &e);
+
+	if (pid < 0) {
+		diag_error("%s", e.text);
+		evtimer_add(p->http_timer, &tv);
+		return;
 	}
+	p->http = pid;
+	p->http_started_ns = clock_monotonic_ns();
 }
 
 static void on_commit(evutil_socket_t fd, short what, void *arg)
@@ -107,7 +141,8 @@ static int add_events(struct program *p, struct errmsg *e)
 	struct timeval tv = {.tv_sec = SEAL_CHECK_EVERY};
 
 	signal(SIGPIPE, SIG_IGN);
-	if (add_event(p, SIGTERM, EV_SIGNAL, NULL, on_stop) ||
+	p->http_timer = evtimer_new(p->g.base, on_http_pause_over, p);
+	if (!p->http_timer || add_event(p, SIGTERM, EV_SIGNAL, NULL, on_stop) ||
 		add_event(p, SIGINT, EV_SIGNAL, NULL, on_stop) ||
 		add_event(p, SIGHUP, EV_SIGNAL, NULL, on_hangup) ||
 		add_event(p, SIGCHLD, EV_SIGNAL, NULL, on_child) ||
@@ -129,7 +164,7 @@ static void raise_descriptor_limit(void)
 	setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-static int bind_sockets(struct program *p, int *ret_http_fd, struct errmsg *e)
+static int bind_sockets(struct program *p, struct errmsg *e)
 {
 	int fd;
 
@@ -148,49 +183,24 @@ static int bind_sockets(struct program *p, int *ret_http_fd, struct errmsg *e)
 	fd = server_bind(p->cfg.http_listen, e);
 	if (fd < 0)
 		return fd;
-	*ret_http_fd = fd;
+	p->http_fd = fd;
 	return 0;
 }
 
-/* The addresses as configured, when there is no need to bind them. */
-static void take_addresses(struct program *p)
-{
-	for (char **l = p->cfg.listen; *l && p->nlisten < LISTEN_MAX; l++)
-		snprintf(p->addresses[p->nlisten++], sizeof(p->addresses[0]), "%s", *l);
-}
-
-/* A directory that we made is given to the user; one that was there must be his already. */
-static int check_data_dir(const char *dir, bool made, const struct daemon_user *u, struct errmsg *e)
-{
-	struct stat st;
-
-	if (made && chown(dir, u->uid, u->gid))
-		return err_set(e, -errno, "%s: chown to %s: %s", dir, u->name, strerror(errno));
-	if (stat(dir, &st))
-		return err_set(e, -errno, "%s: %s", dir, strerror(errno));
-	if (st.st_uid != u->uid)
-		return err_set(e, -EACCES, "%s belongs to uid %u, we run as %s: chown -R %s %s",
-			dir, (unsigned int)st.st_uid, u->name, u->name, dir);
-	return 0;
-}
-
+/* As root: who is it to be, and is the directory his? Then it is him who goes on. */
 static int become_user(struct program *p, struct errmsg *e)
 {
-	bool made = access(p->cfg.data_dir, F_OK) != 0;
-	int rc = make_dirs(p->cfg.data_dir, 0750, e);
-	struct daemon_user u;
+	static const char *const marks[] = {"key.pem", "history", NULL};
+	const struct datadir dir = {.path = p->cfg.data_dir,
+		.program = "tally-gatherer",
+		.marks = marks,
+		.mode = DATA_DIR_MODE};
+	struct daemon_user u = {0};
+	int rc = geteuid() ? 0 : daemon_find_user_or_nobody(p->cfg.user, &u, e);
 
-	if (rc || geteuid())
-		return rc;
-	rc = daemon_find_user(p->cfg.user, &u, e);
-	if (rc == -ENOENT) {
-		diag_warning("there is no user %s: staying root", p->cfg.user);
-		return 0;
-	}
-	if (rc || !u.uid)
-		return rc;
-	rc = check_data_dir(p->cfg.data_dir, made, &u, e);
-	return rc ? rc : daemon_become(&u, e);
+	if (!rc)
+		rc = datadir_open(&dir, u.uid ? &u : NULL, &p->data_fd, e);
+	return rc || !u.uid ? rc : daemon_become(&u, e);
 }
 
 static int open_enrolment(struct program *p, struct errmsg *e)
@@ -202,10 +212,10 @@ static int open_enrolment(struct program *p, struct errmsg *e)
 	return enrol_open(&p->cfg, hosts, p->nlisten, &p->identity, &p->furl, e);
 }
 
-static int print_furl(const struct program *p)
+static int print_furl(const struct furl *f)
 {
 	char text[FURL_TEXT_MAX + 1];
-	int rc = furl_format(&p->furl, text, sizeof(text));
+	int rc = furl_format(f, text, sizeof(text));
 
 	if (!rc && (printf("%s\n", text) < 0 || fflush(stdout)))
 		rc = -EIO;
@@ -248,6 +258,7 @@ static int start_serving(struct program *p, struct errmsg *e)
 		diag_error("%s; going on without them", e->text);
 	rc = server_start(&p->g, p->listen_fds, p->nlisten, &p->server, e);
 	p->nlisten = 0; /* the sockets are the server's now */
+	on_child(SIGCHLD, 0, p); /* it may have died before we listened */
 	on_seal_check(-1, 0, p); /* a head from before may be big or old enough */
 	return rc;
 }
@@ -257,37 +268,40 @@ static void say_ready(struct program *p)
 	char fingerprint[FINGERPRINT_SIZE];
 
 	fingerprint_format(identity_id(p->identity), fingerprint);
-	if (print_furl(p))
-		diag_warning("the furl could not be printed; it is in %s", p->cfg.furl_path);
+	/* A terminal is somebody who looks; anything else is a log, which must not know the secret. */
+	if (isatty(STDOUT_FILENO))
+		print_furl(&p->furl);
+	diag_notice("the furl for providers is in %s", p->cfg.furl_path);
 	diag_notice("ready: key %s, providers on %s, HTTP %s", fingerprint, p->addresses[0],
-		p->http ? p->cfg.http_listen : "off");
+		p->http_fd >= 0 ? p->cfg.http_listen : "off");
 	daemon_ready(p->ready_fd);
 }
 
-static int start_http(struct program *p, int fd, struct errmsg *e)
+static int start_http(struct program *p, struct errmsg *e)
 {
 	pid_t pid;
 
-	if (fd < 0)
+	if (p->http_fd < 0)
 		return 0;
-	pid = http_start(&p->cfg, fd, e);
-	close(fd);
+	pid = http_start(&p->cfg, p->http_fd, e);
 	if (pid < 0)
 		return pid;
 	p->http = pid;
+	p->http_started_ns = clock_monotonic_ns();
+	p->http_pause = HTTP_PAUSE_MIN;
 	return 0;
 }
 
 static int start(struct program *p, struct errmsg *e)
 {
-	int http_fd = -1, rc;
+	int rc;
 
 	raise_descriptor_limit();
-	rc = bind_sockets(p, &http_fd, e);
+	rc = bind_sockets(p, e);
 	if (!rc)
 		rc = become_user(p, e);
 	if (!rc)
-		rc = start_http(p, http_fd, e);
+		rc = start_http(p, e);
 	if (!rc)
 		rc = open_enrolment(p, e);
 	if (!rc)
@@ -317,11 +331,17 @@ static int stop(struct program *p, struct errmsg *e)
 	}
 	for (size_t i = 0; i < p->nevents; i++)
 		event_free(p->events[i]);
+	if (p->http_timer)
+		event_free(p->http_timer);
 	nodes_release(&p->g);
 	if (p->g.base)
 		event_base_free(p->g.base);
 	SSL_CTX_free(p->g.tls);
 	http_stop(p->http);
+	if (p->http_fd >= 0)
+		close(p->http_fd);
+	if (p->data_fd >= 0)
+		close(p->data_fd);
 	identity_free(p->identity);
 	explicit_bzero(&p->furl, sizeof(p->furl));
 	return rc;
@@ -332,7 +352,7 @@ static int run(struct program *p, struct errmsg *e)
 	struct errmsg at_end;
 	int rc;
 
-	p->ready_fd = -1;
+	p->ready_fd = p->data_fd = p->http_fd = -1;
 	if (!p->cfg.foreground && (rc = daemon_detach(&p->ready_fd, e)))
 		return rc;
 	rc = start(p, e);
@@ -347,18 +367,19 @@ static int run(struct program *p, struct errmsg *e)
 	return rc;
 }
 
-/* --print-furl: makes key and furl if need be, but starts nothing. */
-static int run_print_furl(struct program *p, struct errmsg *e)
+/* --print-furl: a look at the file, also while a gatherer runs. */
+static int run_print_furl(const struct gatherer_config *cfg, struct errmsg *e)
 {
-	int rc;
+	struct furl f;
+	int rc = furl_read_file(cfg->furl_path, &f, e);
 
-	take_addresses(p);
-	rc = become_user(p, e);
-	if (!rc)
-		rc = open_enrolment(p, e);
-	if (!rc && print_furl(p))
+	if (rc == -ENOENT)
+		return err_set(e, rc,
+			"there is no furl in %s yet: start the gatherer once, it makes one",
+			cfg->furl_path);
+	if (!rc && print_furl(&f))
 		rc = err_set(e, -EIO, "can't write to standard output");
-	identity_free(p->identity);
+	explicit_bzero(&f, sizeof(f));
 	return rc;
 }
 
@@ -368,13 +389,15 @@ int main(int argc, char **argv)
 	struct errmsg e = {""};
 	int rc;
 
+	if (http_is_keeper(argc, argv))
+		http_keeper_main(argv);
 	diag_init("tally-gatherer", DIAG_INFO);
 	rc = config_load(argc, argv, &p.cfg, &e);
 	if (rc == 1)
 		return CONF_EXIT_OK;
 	if (!rc) {
 		diag_init("tally-gatherer", p.cfg.level);
-		rc = p.cfg.print_furl ? run_print_furl(&p, &e) : run(&p, &e);
+		rc = p.cfg.print_furl ? run_print_furl(&p.cfg, &e) : run(&p, &e);
 	}
 	config_release(&p.cfg);
 	if (!rc)
