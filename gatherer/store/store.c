@@ -142,18 +142,18 @@ int store_append(
 	struct store *s, uint32_t node, const struct record *rec, struct snapshot_view *ret_view)
 {
 	size_t waiting;
-	int result, err;
+	int result;
 
 	if (rec->len > RECORD_PAYLOAD_MAX)
 		return -E2BIG;
 	pthread_mutex_lock(&s->lock);
 	waiting = s->batch.bytes.len;
+	result = s->sync_error;
 	pthread_mutex_unlock(&s->lock);
-	if (waiting > BATCH_SYNC) {
-		err = store_sync(s);
-		if (err && waiting > BATCH_MAX)
-			return err;
-	}
+	if (result && waiting > BATCH_MAX)
+		return result;
+	if (!result && waiting > BATCH_SYNC)
+		store_sync(s); /* if it fails, the next ones are the caller's */
 	pthread_mutex_lock(&s->lock);
 	result = append_record(s, node, rec, ret_view);
 	pthread_mutex_unlock(&s->lock);
@@ -177,12 +177,11 @@ static void landed(struct store *s)
 	batch_reset(&s->flying);
 }
 
-/* Under io. What was flying waits for the next try. */
+/* Under io. What was flying waits for the next try; without memory it stays, and take_off() does it. */
 static void come_back(struct store *s)
 {
 	pthread_mutex_lock(&s->lock);
-	batch_prepend(
-		&s->batch, &s->flying); /* without memory it stays, and take_off() tries again */
+	batch_prepend(&s->batch, &s->flying);
 	pthread_mutex_unlock(&s->lock);
 }
 
@@ -196,7 +195,10 @@ static uint64_t take_number(struct store *s)
 	return number;
 }
 
-/* Under io. The new head takes over; the one before waits to be sealed. */
+/*
+ * Under io. The new head takes over; the one before waits to be sealed (without memory for its number,
+ * until the store is opened again).
+ */
 static int replace_head(struct store *s, const struct head *head)
 {
 	int err;
@@ -207,8 +209,7 @@ static int replace_head(struct store *s, const struct head *head)
 	s->head_began_ns = clock_monotonic_ns();
 	s->stats.head_bytes = head->size;
 	pthread_mutex_unlock(&s->lock);
-	head_close(
-		&s->head); /* without memory for its number it is sealed after the next opening */
+	head_close(&s->head);
 	s->head = *head;
 	return err;
 }
@@ -250,6 +251,7 @@ static int land(struct store *s)
 	else
 		landed(s);
 	pthread_mutex_lock(&s->lock);
+	s->sync_error = err;
 	s->stats.syncs++;
 	s->stats.sync_ns += clock_monotonic_ns() - began;
 	pthread_mutex_unlock(&s->lock);

@@ -33,6 +33,7 @@ struct store {
 	struct durable *durable; /* by node */
 	size_t durable_cap;
 	struct batch batch;
+	int sync_error; /* of the last sync: 0 or what the disk said */
 	size_t nold, old_cap;
 	uint64_t *old; /* numbers of heads that wait to be sealed, ascending */
 	uint64_t next_number;

@@ -133,12 +133,11 @@ static int replay_head(struct opening *o, int fd, struct head *ret, struct errms
 		replay.torn_at = o->bytes.len;
 	if (!err)
 		err = cut_tail(o, fd, replay.torn_at);
+	/* What a killed writer had not synced is only in memory: it counts as durable from now on. */
 	if (!err)
-		err = os->fdatasync(
-			fd); /* what is in memory after a kill counts as durable from now */
+		err = os->fdatasync(fd);
 	s->stats.damage_bytes += replay.damage_bytes;
-	s->head_records =
-		replay.samples; /* for want of the state's size: only whether there are any */
+	s->head_records = replay.state_to ? replay.torn_at - replay.state_to : 0;
 	o->renumbered = replay.renumbered;
 	*ret = (struct head){.fd = fd, .number = o->number, .size = replay.torn_at};
 	replay_release(&replay);

@@ -345,6 +345,49 @@ Test(store, damage_in_the_middle_costs_what_it_hits)
 		test_sender_stop(&s[i]);
 }
 
+/* --- a disk that is full ---------------------------------------------------------------------- */
+
+static uint64_t full_writes;
+
+static ssize_t full_write(int fd, const void *p, size_t n)
+{
+	full_writes++;
+	return -ENOSPC;
+}
+
+Test(store, a_full_disk_bounds_memory_and_then_heals)
+{
+	struct os_ops full = os_real;
+	struct store *st = open_in(NULL);
+	const struct os_ops *before = os;
+	struct test_sender s;
+	uint64_t refused_at = 0, incarnation, seq;
+
+	full.write = full_write;
+	test_sender_start(&s, 0);
+	os = &full;
+	while (!refused_at) {
+		buf_reset(&s.records);
+		test_sender_poll(&s);
+		if (test_append(st, &s, 0) == -ENOSPC)
+			refused_at = s.seq;
+		cr_assert_lt(s.seq, 5000000);
+	}
+	cr_assert_eq(store_sync(st), -ENOSPC);
+	cr_assert_leq(full_writes, 3, "no try at each append");
+	store_durable(st, 0, &incarnation, &seq);
+	cr_assert_eq(seq, 0);
+	os = before;
+	cr_assert_eq(store_sync(st), 0);
+	store_durable(st, 0, &incarnation, &seq);
+	cr_assert_eq(seq, refused_at - 1);
+	cr_assert_eq(test_append(st, &s, 0), 0, "what was refused comes again");
+	cr_assert_eq(store_close(st), 0);
+	cr_assert_eq(samples_there(0), refused_at);
+	printf("refused at snapshot %llu\n", (unsigned long long)refused_at);
+	test_sender_stop(&s);
+}
+
 /* --- threads -------------------------------------------------------------------------------- */
 
 struct threads {
