@@ -8,27 +8,12 @@
 #include <string.h>
 
 #include "user/lib/conf.h"
+#include "user/lib/furl.h"
 #include "user/lib/util.h"
 
 #define INTERVAL_MIN (100 * NSEC_PER_MSEC)
 #define INTERVAL_MAX (24 * 3600 * NSEC_PER_SEC)
-
-static const struct {
-	const char *name;
-	enum diag_level level;
-} levels[] = {{"error", DIAG_ERROR}, {"warning", DIAG_WARNING}, {"notice", DIAG_NOTICE},
-	{"info", DIAG_INFO}, {"debug", DIAG_DEBUG}};
-
-static int parse_level(const char *text, enum diag_level *ret)
-{
-	for (size_t i = 0; i < sizeof(levels) / sizeof(*levels); i++) {
-		if (!strcmp(levels[i].name, text)) {
-			*ret = levels[i].level;
-			return 0;
-		}
-	}
-	return -EINVAL;
-}
+#define POLL_TIMEOUT (10 * NSEC_PER_SEC) /* default; cut to the interval without a word */
 
 static int config_defaults(struct gatherer_config *c)
 {
@@ -38,13 +23,61 @@ static int config_defaults(struct gatherer_config *c)
 	c->name = strdup("gatherer");
 	c->log_level = strdup("info");
 	c->interval_ns = 10 * NSEC_PER_SEC;
-	c->poll_timeout_ns = 10 * NSEC_PER_SEC;
+	c->poll_timeout_ns = POLL_TIMEOUT;
 	c->sync_interval_ns = NSEC_PER_SEC;
 	c->head_bytes = 64u << 20;
 	c->head_age_ns = 3600 * NSEC_PER_SEC;
 	c->max_providers = 10000;
 	return c->data_dir && c->http_listen && c->user && c->name && c->log_level ? 0 : -ENOMEM;
 }
+
+/* --- checks of values ------------------------------------------------------------------------ */
+
+static int check_address(const char *text, struct errmsg *e)
+{
+	struct sockaddr_storage addr;
+	socklen_t len;
+
+	return config_parse_address(text, &addr, &len, e);
+}
+
+/* Empty: no HTTP. */
+static int check_http_address(const char *text, struct errmsg *e)
+{
+	return text[0] ? check_address(text, e) : 0;
+}
+
+/* As the furl's reader sees it. Empty: the addresses that we listen on. */
+static int check_host(const char *text, struct errmsg *e)
+{
+	char furl[FURL_TEXT_MAX], fingerprint[FINGERPRINT_SIZE];
+	static const uint8_t id[NODE_ID_SIZE];
+	struct errmsg why;
+	struct furl f;
+
+	if (!text[0])
+		return 0;
+	fingerprint_format(id, fingerprint);
+	snprintf(furl, sizeof(furl), "tally://%s@%.1500s/x", fingerprint, text);
+	return furl_parse(furl, &f, &why)
+		       ? err_set(e, -EINVAL,
+				 "HOST:PORT is wanted (IPv6: [ADDRESS]:PORT), PORT "
+				 "from 1 to 65535")
+		       : 0;
+}
+
+static int check_interval(const char *text, struct errmsg *e)
+{
+	const char *equals = strrchr(text, '=');
+	uint64_t ns;
+
+	if (!text[0] || (equals && equals != text && !conf_parse_duration(equals + 1, &ns) &&
+				ns >= INTERVAL_MIN && ns <= INTERVAL_MAX))
+		return 0;
+	return err_set(e, -EINVAL, "NAME=TIME is wanted, TIME from 1s to 24h");
+}
+
+/* --- options --------------------------------------------------------------------------------- */
 
 static int config_read(int argc, char **argv, struct gatherer_config *c, struct errmsg *e)
 {
@@ -55,33 +88,38 @@ static int config_read(int argc, char **argv, struct gatherer_config *c, struct 
 			0, true},
 		{"print-furl", CONF_BOOL, &c->print_furl, NULL,
 			"print the furl for providers, and exit", 0, 0, true},
-		{"data-dir", CONF_STRING, &c->data_dir, "DIR", "key, furl and history"},
+		{"data-dir", CONF_STRING, &c->data_dir, "DIR", "key, furl and history",
+			.check = conf_check_not_empty},
 		{"listen", CONF_LIST, &c->listen, "ADDR:PORT",
-			"addresses for providers (127.0.0.1:7411)"},
+			"addresses for providers (127.0.0.1:7411)", .check = check_address},
 		{"advertise", CONF_LIST, &c->advertise, "HOST:PORT",
-			"how providers reach us, for the furl (as listen)"},
+			"how providers reach us, for the furl (as listen)", .check = check_host},
 		{"http-listen", CONF_STRING, &c->http_listen, "ADDR:PORT",
-			"address for /metrics; empty turns HTTP off"},
+			"address for /metrics; empty turns HTTP off", .check = check_http_address},
 		{"interval", CONF_DURATION, &c->interval_ns, "TIME",
 			"how often providers are polled", INTERVAL_MIN, INTERVAL_MAX},
 		{"provider-interval", CONF_LIST, &c->provider_intervals, "WHO=TIME",
-			"interval of one provider, by its name or fingerprint"},
+			"interval of one provider, by its name or fingerprint",
+			.check = check_interval},
 		{"poll-timeout", CONF_DURATION, &c->poll_timeout_ns, "TIME",
 			"when an answer is late, at most the interval", INTERVAL_MIN, INTERVAL_MAX},
 		{"sync-interval", CONF_DURATION, &c->sync_interval_ns, "TIME",
 			"gather what arrives in this time for one sync", 0, 60 * NSEC_PER_SEC},
 		{"furl-file", CONF_STRING, &c->furl_file, "FILE",
 			"where the furl is written (furl in the data directory)"},
-		{"name", CONF_STRING, &c->name, "NAME", "name of the gatherer's own metrics"},
+		{"name", CONF_STRING, &c->name, "NAME", "name of the gatherer's own metrics",
+			.check = conf_check_not_empty},
 		{"max-providers", CONF_U32, &c->max_providers, "N", "providers that may enrol", 1,
 			1000000},
 		{"head-size", CONF_U64, &c->head_bytes, "BYTES",
 			"seal the head of history at this size", 4096, 1ull << 40},
 		{"head-age", CONF_DURATION, &c->head_age_ns, "TIME", "... or at this age",
 			NSEC_PER_SEC, 365 * 24 * 3600 * NSEC_PER_SEC},
-		{"user", CONF_STRING, &c->user, "USER", "whom to become when started by root"},
-		{"log-level", CONF_STRING, &c->log_level, "LEVEL",
-			"error, warning, notice, info or debug"},
+		{"user", CONF_STRING, &c->user, "USER",
+			"whom to become when started by root; nobody, if USER does not exist",
+			.check = conf_check_not_empty},
+		{"log-level", CONF_STRING, &c->log_level, "LEVEL", CONF_LEVELS,
+			.check = conf_check_level},
 		{NULL},
 	};
 	const struct conf_program prog = {
@@ -122,32 +160,13 @@ static int check_paths(struct gatherer_config *c, struct errmsg *e)
 	return 0;
 }
 
-static int check_addresses(const struct gatherer_config *c, struct errmsg *e)
+/* Longer than the interval it has no effect, which somebody who set it should know. */
+static void check_timeout(const struct gatherer_config *c)
 {
-	struct sockaddr_storage addr;
-	socklen_t len;
-	int rc = 0;
-
-	for (char **l = c->listen; *l && !rc; l++)
-		rc = config_parse_address(*l, &addr, &len, e);
-	if (!rc && c->http_listen && *c->http_listen)
-		rc = config_parse_address(c->http_listen, &addr, &len, e);
-	return rc;
-}
-
-static int check_intervals(const struct gatherer_config *c, struct errmsg *e)
-{
-	for (char **p = c->provider_intervals; p && *p; p++) {
-		const char *equals = strrchr(*p, '=');
-		uint64_t ns;
-
-		if (!equals || equals == *p || conf_parse_duration(equals + 1, &ns) ||
-			ns < INTERVAL_MIN || ns > INTERVAL_MAX)
-			return err_set(e, -EINVAL,
-				"provider-interval: NAME=TIME is wanted, TIME from 1s to 24h: %s",
-				*p);
-	}
-	return 0;
+	if (c->poll_timeout_ns > c->interval_ns && c->poll_timeout_ns != POLL_TIMEOUT)
+		diag_warning(
+			"poll-timeout is longer than the interval: an answer is late after the "
+			"interval already");
 }
 
 int config_load(int argc, char **argv, struct gatherer_config *ret, struct errmsg *e)
@@ -161,19 +180,16 @@ int config_load(int argc, char **argv, struct gatherer_config *ret, struct errms
 		rc = list_or_default(&c.listen, "127.0.0.1:7411");
 	if (rc == -ENOMEM)
 		err_set(e, rc, "no memory");
-	if (!rc && parse_level(c.log_level, &c.level))
-		rc = err_set(e, -EINVAL, "log-level: no such level: %s", c.log_level);
 	if (!rc)
 		rc = check_paths(&c, e);
-	if (!rc)
-		rc = check_addresses(&c, e);
-	if (!rc)
-		rc = check_intervals(&c, e);
-	if (rc)
+	if (rc) {
 		config_release(&c);
-	else
-		*ret = c;
-	return rc;
+		return rc;
+	}
+	conf_parse_level(c.log_level, &c.level);
+	check_timeout(&c);
+	*ret = c;
+	return 0;
 }
 
 static void list_free(char **list)
@@ -216,6 +232,14 @@ uint64_t config_interval(
 	return ns;
 }
 
+/* Digits after the colon: a port? */
+static bool port_in_range(const char *digits)
+{
+	size_t n = strspn(digits, "0123456789");
+
+	return digits[n] || (n <= 5 && atoi(digits) <= 65535);
+}
+
 int config_parse_address(
 	const char *text, struct sockaddr_storage *ret, socklen_t *ret_len, struct errmsg *e)
 {
@@ -227,6 +251,8 @@ int config_parse_address(
 	if (!colon || (text[0] != '[' && strchr(text, ':') != colon))
 		return err_set(
 			e, -EINVAL, "%s: ADDRESS:PORT is wanted (IPv6: [ADDRESS]:PORT)", text);
+	if (!port_in_range(colon + 1))
+		return err_set(e, -EINVAL, "%s: the port is out of range, 0 to 65535", text);
 	if (!strcmp(colon, ":0")) {
 		char bare[80];
 

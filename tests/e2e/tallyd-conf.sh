@@ -24,10 +24,23 @@ refused 2 "at least 256K" <<<$'[tallyd]\nring-size = 1K'
 refused 2 "command line only" <<<$'[tallyd]\nonce = yes'
 refused 2 "section" <<<$'[gatherer]\nname = x'
 refused 3 "neither" <<<$'[tallyd]\nname = x\n\tand more of it'
+refused 2 "'loud' is no value for 'log-level': give error, warning, notice, info or debug" \
+	<<<$'[tallyd]\nlog-level = loud'
+refused 3 "'nosuch' is no value for 'producers': unknown producer .*known are: segments, sched, proc, self" \
+	<<<$'[tallyd]\nproducers = proc\nproducers = self, nosuch'
+refused 2 "'name': it must not be empty" <<<$'[tallyd]\nname ='
+refused 2 "unknown option 'run-dir'" <<<$'[tallyd]\nrun-dir = /run/tally'
 refused 2 "longer than" <<<"[tallyd]"$'\n'"name = $(printf 'x%.0s' {1..500})"
 must_fail 1 "$B/bin/tallyd" --foreground --config "$T/none.conf" --state-dir "$T/state"
 contains "a missing file" "$(cat "$T/out")" "$T/none.conf"
-must_fail 2 "$B/bin/tallyd" --foreground --log-level loud
+# On the command line the option is named.
+for wrong in log-level=loud name= producers= producers=, user= state-dir= segment-dir= \
+	interval=5us ring-size=5; do
+	must_fail 2 "$B/bin/tallyd" --foreground --state-dir "$T/state" "--$wrong"
+	contains "option that is wrong" "$(cat "$T/out")" "for '--${wrong%%=*}': "
+	[ ! -e "$T/state" ] || fail "--$wrong made the state directory"
+done
+contains "levels" "$("$B/bin/tallyd" --help)" '--log-level=LEVEL +error, warning, notice'
 must_fail 2 "$B/bin/tallyd" --foreground --producers nosuch --state-dir "$T/state" \
 	--segment-dir "$T/seg" --user "$(id -un)"
 rm -rf "$T/state"

@@ -159,7 +159,7 @@ Test(conf, file_mistakes)
 		{"[tallyd]\nnmae = x\n", ":2: ", "did you mean 'name'"},
 		{"[tallyd]\n\nqqqqqqqq = x\n", ":3: ", "--help"},
 		{"[tallyd]\ninterval = 5 parsecs\n",
-			":2: ", "'5 parsecs' is no value for 'interval'"},
+			":2: ", "'5 parsecs' is no value for 'interval': give a time"},
 		{"[tallyd]\ninterval = 99ms\n", ":2: ", "at least 100ms"},
 		{"[tallyd]\ncount = 10\n", ":2: ", "at most 9"},
 		{"[tallyd]\ncount = 1.5\n", ":2: ", "a whole number"},

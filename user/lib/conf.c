@@ -89,9 +89,15 @@ static size_t distance(const char *a, const char *b)
 	return row[lb];
 }
 
+/* Options are named as they were written. */
+static const char *option_dashes(const struct parse *p)
+{
+	return p->source == FROM_CLI ? "--" : "";
+}
+
 static int unknown_option(struct parse *p, const char *name)
 {
-	const char *dashes = p->source == FROM_CLI ? "--" : "";
+	const char *dashes = option_dashes(p);
 	const struct conf_option *best = NULL;
 	size_t least = strlen(name) / 3 + 2;
 
@@ -150,8 +156,8 @@ static int list_append(char ***list, const char *text, size_t len)
 	return 0;
 }
 
-/* Comma-separated, spaces around elements ignored, empty elements too. */
-static int set_list(char ***list, const char *value)
+/* Comma-separated, spaces around elements ignored, empty elements too. Appended to the list. */
+static int split_list(const char *value, char ***list)
 {
 	int err = 0;
 
@@ -204,18 +210,47 @@ static int bad_value(struct parse *p, const struct conf_option *o, const char *v
 		[CONF_DURATION] = "a time like 10s, 500ms, 2m, 1h or 1d",
 		[CONF_LIST] = "names separated by commas",
 	};
+	const char *dashes = option_dashes(p);
 	char low[32], high[32] = "";
 
 	if (err == -ENOMEM)
 		return mistake(p, err, "out of memory");
 	if (err != -ERANGE)
-		return mistake(p, -EINVAL, "'%.80s' is no value for '%s': give %s", value, o->name,
-			wanted[o->type]);
+		return mistake(p, -EINVAL, "'%.80s' is no value for '%s%s': give %s", value, dashes,
+			o->name, wanted[o->type]);
 	conf_format_number(o, o->min, low, sizeof(low));
 	if (o->max)
 		conf_format_number(o, o->max, high, sizeof(high));
-	return mistake(p, -EINVAL, "'%.80s' is out of range for '%s': at least %s%s%s", value,
-		o->name, low, o->max ? ", at most " : "", high);
+	return mistake(p, -EINVAL, "'%.80s' is out of range for '%s%s': at least %s%s%s", value,
+		dashes, o->name, low, o->max ? ", at most " : "", high);
+}
+
+static int check_text(struct parse *p, const struct conf_option *o, const char *value)
+{
+	struct errmsg why = {""};
+	int err = o->check ? o->check(value, &why) : 0;
+
+	return err ? mistake(p, err, "'%.80s' is no value for '%s%s': %s", value, option_dashes(p),
+			     o->name, why.text)
+		   : 0;
+}
+
+/* What the value's elements are is known once it is split: they are checked before they count. */
+static int set_list(struct parse *p, const struct conf_option *o, const char *value)
+{
+	char ***dest = o->dest, **added = NULL;
+	int err = split_list(value, &added);
+
+	if (!err && !added)
+		err = check_text(p, o, value);
+	for (char **s = added; s && *s && !err; s++)
+		err = check_text(p, o, *s);
+	if (!err && p->set_by[o - p->prog->options] != p->source)
+		list_clear(dest);
+	for (char **s = added; s && *s && !err; s++)
+		err = list_append(dest, *s, strlen(*s));
+	list_clear(&added);
+	return err;
 }
 
 static int set_value(struct parse *p, const struct conf_option *o, const char *value)
@@ -225,19 +260,21 @@ static int set_value(struct parse *p, const struct conf_option *o, const char *v
 
 	switch (o->type) {
 	case CONF_STRING:
-		err = set_string(o->dest, value);
+		err = check_text(p, o, value);
+		if (!err)
+			err = set_string(o->dest, value);
 		break;
 	case CONF_BOOL:
 		err = conf_parse_bool(value, o->dest);
 		break;
 	case CONF_LIST:
-		if (*set_by != p->source)
-			list_clear(o->dest);
-		err = set_list(o->dest, value);
+		err = set_list(p, o, value);
 		break;
 	default:
 		err = set_number(o, value);
 	}
+	if (p->code)
+		return p->code;
 	if (err)
 		return bad_value(p, o, value, err);
 	*set_by = (uint8_t)p->source;

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "user/lib/diag.h"
 #include "user/lib/err.h"
 
 enum conf_type {
@@ -29,7 +30,19 @@ struct conf_option {
 	const char *help; /* one line, without a full stop */
 	uint64_t min, max; /* for numbers and durations; both 0: any */
 	bool only_cli; /* not allowed in the file (--config itself, --foreground, --once) */
+	/*
+	 * For texts and lists: -EINVAL with what is accepted in *e ("give a name"). Called for each
+	 * element of a list, and with "" for a list that has none.
+	 */
+	int (*check)(const char *value, struct errmsg *e);
 };
+
+/* A check: any text but none. */
+int conf_check_not_empty(const char *value, struct errmsg *e);
+/* A check: names of levels of the log; and what such a name means. */
+int conf_check_level(const char *value, struct errmsg *e);
+int conf_parse_level(const char *text, enum diag_level *ret);
+#define CONF_LEVELS "error, warning, notice, info or debug"
 
 struct conf_program {
 	const char *name; /* "tallyd": also the ini section */

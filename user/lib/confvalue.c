@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Values of options as text: whole numbers, sizes and times with units, yes and no. Exact: a fraction
+ * Values of options as text: whole numbers, sizes and times with units, yes and no, levels of the log. Exact: a fraction
  * is taken only if it is a whole number of the smallest unit.
  */
 #include "user/lib/confvalue.h"
@@ -109,6 +109,35 @@ int conf_parse_bool(const char *text, bool *ret)
 		}
 	}
 	return -EINVAL;
+}
+
+int conf_parse_level(const char *text, enum diag_level *ret)
+{
+	static const struct {
+		const char *name;
+		enum diag_level level;
+	} levels[] = {{"error", DIAG_ERROR}, {"warning", DIAG_WARNING}, {"notice", DIAG_NOTICE},
+		{"info", DIAG_INFO}, {"debug", DIAG_DEBUG}};
+
+	for (size_t i = 0; i < sizeof(levels) / sizeof(levels[0]); i++) {
+		if (!strcmp(text, levels[i].name)) {
+			*ret = levels[i].level;
+			return 0;
+		}
+	}
+	return -EINVAL;
+}
+
+int conf_check_level(const char *value, struct errmsg *e)
+{
+	enum diag_level level;
+
+	return conf_parse_level(value, &level) ? err_set(e, -EINVAL, "give " CONF_LEVELS) : 0;
+}
+
+int conf_check_not_empty(const char *value, struct errmsg *e)
+{
+	return value[0] ? 0 : err_set(e, -EINVAL, "it must not be empty");
 }
 
 void conf_format_number(const struct conf_option *o, uint64_t v, char *out, size_t size)

@@ -162,6 +162,10 @@ static const char *link_explain_end(struct link *l, short what, int err)
 		return evutil_gai_strerror(dns_error);
 	if (l->state != LINK_READY && link_is_connect_error(err))
 		return strerror(err);
+	if (ERR_GET_LIB(ssl_error) == ERR_LIB_SSL &&
+		ERR_GET_REASON(ssl_error) == SSL_R_WRONG_VERSION_NUMBER)
+		return "what answers there does not speak TLS: is this the gatherer's port for "
+		       "providers (its option listen), not the one for HTTP?";
 	if (text)
 		return text;
 	if (what & BEV_EVENT_EOF || !err)

@@ -46,25 +46,27 @@ static bool is_wanted(const struct producer_ops *ops, const char *const *names)
 	return false;
 }
 
-static int check_names(const char *const *names, struct errmsg *e)
+int provider_check_name(const char *name, struct errmsg *e)
 {
 	char known[256] = "";
 
 	for (const struct producer_ops *const *ops = provider_producers; *ops; ops++) {
 		size_t n = strlen(known);
 
+		if (!strcmp((*ops)->name, name))
+			return 0;
 		snprintf(known + n, sizeof(known) - n, "%s%s", n ? ", " : "", (*ops)->name);
 	}
-	for (; names && *names; names++) {
-		const struct producer_ops *const *ops = provider_producers;
+	return err_set(e, -EINVAL, "unknown producer '%.60s'; known are: %s", name, known);
+}
 
-		while (*ops && strcmp((*ops)->name, *names))
-			ops++;
-		if (!*ops)
-			return err_set(e, -EINVAL, "unknown producer '%.60s'; known are: %s",
-				*names, known);
-	}
-	return 0;
+static int check_names(const char *const *names, struct errmsg *e)
+{
+	int err = 0;
+
+	for (; names && *names && !err; names++)
+		err = provider_check_name(*names, e);
+	return err;
 }
 
 /*

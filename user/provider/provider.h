@@ -47,9 +47,11 @@ struct provider_config {
 	bool read_only; /* --once: nothing is written or removed */
 };
 
+/* Whether a producer of that name is known: -EINVAL with the list of those that are. */
+int provider_check_name(const char *name, struct errmsg *e);
 /*
  * Opens the producers that are wanted. One that can't be opened is logged and left out.
- * -EINVAL for an unknown name, with the list of the known ones.
+ * -EINVAL for an unknown name, as provider_check_name().
  */
 int provider_new(const struct provider_config *cfg, struct provider **ret, struct errmsg *e);
 /* Opens the ring. Separate, so that its files belong to the user that privileges are dropped to. */

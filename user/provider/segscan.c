@@ -141,13 +141,30 @@ bool segments_may_log(struct segments *s)
 
 /* --- opening --------------------------------------------------------------------------------- */
 
-static void refuse(struct segments *s, const char *name, int err, const struct errmsg *e)
+/* Who may read it is its maker's and the directory's choice: say what would let us. */
+static void explain_denied(const struct segments *s, const char *name, struct errmsg *e)
+{
+	struct stat st;
+
+	if (fstatat(dirfd(s->dir), name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return;
+	err_set(e, -EACCES,
+		"it belongs to uid %u and gid %u with mode %04o, and we run as uid %u and gid %u; "
+		"give the directory mode 3773 and tallyd's group, as the packaged tmpfiles entry "
+		"does, and new files can be read, or run tallyd with --user as uid %u",
+		(unsigned)st.st_uid, (unsigned)st.st_gid, (unsigned)(st.st_mode & 07777),
+		(unsigned)geteuid(), (unsigned)getegid(), (unsigned)st.st_uid);
+}
+
+static void refuse(struct segments *s, const char *name, int err, struct errmsg *e)
 {
 	enum segment_refusal why = err == -EPROTO  ? REFUSED_FORMAT
 				   : err == -E2BIG ? REFUSED_LARGE
 						   : REFUSED_UNREADABLE;
 
 	s->stats.refused[why]++;
+	if (err == -EACCES)
+		explain_denied(s, name, e);
 	if (segments_may_log(s))
 		diag_warning("%s/%s is left out: %s", s->path, name,
 			e->text[0] ? e->text : strerror(-err));

@@ -95,18 +95,24 @@ static int read_options(struct options *o, int argc, char **argv, int *ret_first
 			.only_cli = true},
 		{"furl-file", CONF_STRING, &o->furl_file, "FILE",
 			"the gatherer's furl; without this file there is no link, only the ring"},
-		{"state-dir", CONF_STRING, &o->state_dir, "DIR", "key, ring and totals"},
+		{"state-dir", CONF_STRING, &o->state_dir, "DIR", "key, ring and totals",
+			.check = conf_check_not_empty},
 		{"segment-dir", CONF_STRING, &o->segment_dir, "DIR",
-			"where instrumented programs make their segments"},
+			"where instrumented programs make their segments",
+			.check = conf_check_not_empty},
 		{"interval", CONF_DURATION, &o->interval_ns, "TIME", "time between snapshots",
 			.min = 100 * NSEC_PER_MSEC, .max = 86400 * NSEC_PER_SEC},
 		{"ring-size", CONF_U64, &o->ring_size, "SIZE", "what the ring may take on disk",
 			.min = RING_LIMIT_MIN},
 		{"user", CONF_STRING, &o->user, "USER",
-			"whom to become when everything is open; nobody, if USER does not exist"},
-		{"name", CONF_STRING, &o->name, "NAME", "what people call this node"},
-		{"producers", CONF_LIST, &o->producers, "LIST", "what to read; all by default"},
-		{"log-level", CONF_STRING, &o->log_level, "LEVEL", "error, warning, info or debug"},
+			"whom to become when everything is open; nobody, if USER does not exist",
+			.check = conf_check_not_empty},
+		{"name", CONF_STRING, &o->name, "NAME", "what people call this node",
+			.check = conf_check_not_empty},
+		{"producers", CONF_LIST, &o->producers, "LIST", "what to read; all by default",
+			.check = provider_check_name},
+		{"log-level", CONF_STRING, &o->log_level, "LEVEL", CONF_LEVELS,
+			.check = conf_check_level},
 		{"proc-dir", CONF_STRING, &o->proc_dir, "DIR", "read this instead, for tests"},
 		{"link-backoff-max", CONF_DURATION, &o->link_backoff_ns, "TIME",
 			"longest pause between attempts to connect; 60s by default"},
@@ -127,23 +133,6 @@ static int read_options(struct options *o, int argc, char **argv, int *ret_first
 	};
 
 	return conf_load(&prog, argc, argv, ret_first, e);
-}
-
-static int parse_level(const char *text, enum diag_level *ret)
-{
-	static const struct {
-		const char *name;
-		enum diag_level level;
-	} levels[] = {{"error", DIAG_ERROR}, {"warning", DIAG_WARNING}, {"notice", DIAG_NOTICE},
-		{"info", DIAG_INFO}, {"debug", DIAG_DEBUG}};
-
-	for (size_t i = 0; i < sizeof(levels) / sizeof(levels[0]); i++) {
-		if (!strcmp(text, levels[i].name)) {
-			*ret = levels[i].level;
-			return 0;
-		}
-	}
-	return -EINVAL;
 }
 
 /* --- one snapshot as text -------------------------------------------------------------------- */
@@ -387,16 +376,12 @@ int main(int argc, char **argv)
 		err = read_options(&d.opt, argc, argv, &first, &e);
 	if (err == 1)
 		goto out;
-	if (!err && parse_level(d.opt.log_level, &level))
-		err = err_set(&e, -EINVAL,
-			"'%.40s' is no log level: error, warning, notice, info or "
-			"debug",
-			d.opt.log_level);
 	if (!err && !d.opt.once && argv[first])
 		err = err_set(
 			&e, -EINVAL, "'%.60s': only --once takes names of producers", argv[first]);
 	if (err)
 		goto out;
+	conf_parse_level(d.opt.log_level, &level);
 	diag_init("tallyd", level);
 	err = d.opt.once ? print_once(&d.opt, argv + first, &e) : serve(&d, &e);
 out:
