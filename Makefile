@@ -16,7 +16,7 @@ ALL_CFLAGS := -std=gnu11 $(WARN) -D_GNU_SOURCE -I. -I$(B)/gen -Iinclude -MMD -MP
 LDLIBS_lib      := -lprotobuf-c -linih -lssl -lcrypto -lz
 LDLIBS_tallyd   := -lbpf -lelf -levent_openssl -levent_core -levent_extra $(LDLIBS_lib)
 LDLIBS_gatherer := -levent_openssl -levent_core -levent_extra $(LDLIBS_lib) -lm -lpthread
-LDLIBS_tally    := -lcairo -lncursesw -ltinfo -lm $(LDLIBS_lib) -lpthread
+LDLIBS_tally    := -lcairo -lm $(LDLIBS_lib) -lpthread
 LDLIBS_munin    := $(LDLIBS_lib) -lm -lpthread
 
 # A program's main file is named after it; the other files of its folder are linked into the tests too.
@@ -162,14 +162,18 @@ DEST = $(DESTDIR)$(PREFIX)
 fill = sed -e 's|@PREFIX@|$(PREFIX)|g' -e 's|@SYSCONFDIR@|$(SYSCONFDIR)|g'
 install: all ## install to DESTDIR/PREFIX: programs, header, man pages, units, munin plugin
 	install -d $(DEST)/bin $(DEST)/sbin $(DEST)/include/tally $(DEST)/share/man/man1 \
-		$(DEST)/share/doc/tally $(DEST)/share/bash-completion/completions \
+		$(DEST)/share/man/man8 $(DEST)/share/doc/tally/docs $(DEST)/share/doc/tally/tests \
+		$(DEST)/share/bash-completion/completions \
 		$(DEST)/share/munin/plugins $(DEST)/lib/systemd/system $(DEST)/lib/sysusers.d \
 		$(DEST)/lib/tmpfiles.d $(DESTDIR)$(SYSCONFDIR)/tally
 	install $(B)/bin/tally $(B)/bin/tally-munin $(DEST)/bin
 	install $(B)/bin/tallyd $(B)/bin/tally-gatherer $(DEST)/sbin
 	install -m 644 include/tally/*.h include/tally/LICENSE $(DEST)/include/tally
 	install -m 644 tools/man/*.1 $(DEST)/share/man/man1
-	install -m 644 README.md docs/*.md $(DEST)/share/doc/tally
+	install -m 644 tools/man/*.8 $(DEST)/share/man/man8
+	install -m 644 README.md LICENSE $(DEST)/share/doc/tally
+	install -m 644 docs/*.md $(DEST)/share/doc/tally/docs
+	install -m 644 tests/README.md $(DEST)/share/doc/tally/tests
 	install -m 644 tools/completion/tally.bash $(DEST)/share/bash-completion/completions/tally
 	ln -sf ../../../bin/tally-munin $(DEST)/share/munin/plugins/tally_
 	install -m 644 tools/packaging/tally.sysusers $(DEST)/lib/sysusers.d/tally.conf

@@ -23,9 +23,9 @@ contains "suggested option" "$(cat "$T/out")" "did you mean '--step'"
 
 # Used wrongly: 2, before any history is looked for.
 for args in "get" "get a b" "get --rate --increase a" "get --json --csv a" "get --sum a" \
-	"get --latest --from -1h a" "get --sum --cumulative --latest a" "plot" "plot --png x --size 9x9 a" \
-	"plot --png x --size 900 a" "plot --size 900x300 a" "plot --color blue a" "plot --width 5 a" "ls a b" "check a b" \
-	"size a b" "check --dir a b" "size --dir a b"; do
+	"get --latest --from -1h a" "get --sum --cumulative --latest a" "plot" \
+	"plot --png x --size 9x9 a" "plot --png x --size 900 a" "plot --size 900x300 a" "plot --color blue a" \
+	"plot --width 5 a" "ls a b" "check a b" "size a b" "check --dir a b" "size --dir a b"; do
 	# shellcheck disable=SC2086
 	must_fail 2 "$tally" $args
 done
