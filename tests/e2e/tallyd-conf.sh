@@ -81,6 +81,17 @@ must_fail 1 "$B/bin/tallyd" --foreground --config "$conf"
 contains "a second one" "$(cat "$T/out")" 'another tallyd uses this directory'
 stop first
 
+if [ "$(id -u)" = 0 ]; then
+	# Segments of root in a directory that nobody has prepared: said why, and what to do.
+	mkdir -m 755 "$T/plain"
+	(umask 077 && echo x >"$T/plain/secret")
+	start plain "$B/bin/tallyd" --foreground --state-dir "$T/plain-state" --segment-dir "$T/plain" \
+		--user nobody --producers segments,self --furl-file "$T/none"
+	wait_log plain "plain/secret is left out: it belongs to uid 0 and gid 0 with mode 0600, and we run as uid 65534"
+	contains "the cure" "$(cat "$T/plain.log")" 'mode 3773 and .*--user'
+	stop plain
+fi
+
 # The installed example says what is so by default: all of it is comments.
 "$B/bin/tallyd" --once --config tools/packaging/tallyd.conf proc >/dev/null ||
 	fail "tools/packaging/tallyd.conf is not accepted"

@@ -14,8 +14,15 @@ static struct {
 	bool foreground, once;
 	uint32_t count;
 	uint64_t interval, size;
-	char **list;
+	char **list, **words;
+	char *word;
 } o;
+
+/* Any word that begins with a letter up to m. */
+static int check_word(const char *value, struct errmsg *e)
+{
+	return value[0] >= 'a' && value[0] <= 'm' ? 0 : err_set(e, -EINVAL, "a to m");
+}
 
 static const struct conf_option table[] = {
 	{"config", CONF_STRING, &o.config, "FILE", "read options from FILE", .only_cli = true},
@@ -28,6 +35,8 @@ static const struct conf_option table[] = {
 	{"producers", CONF_LIST, &o.list, "LIST",
 		"which; a text that is long enough to be "
 		"wrapped at the end of a line of eighty columns"},
+	{"words", CONF_LIST, &o.words, "LIST", "checked", .check = check_word},
+	{"word", CONF_STRING, &o.word, "WORD", "checked", .check = check_word},
 	{0},
 };
 
@@ -40,11 +49,18 @@ static void setup(void)
 	o.interval = 10000000000u;
 }
 
+static void free_list(char **list)
+{
+	for (char **s = list; s && *s; s++)
+		free(*s);
+	free(list);
+}
+
 static void teardown(void)
 {
-	for (char **s = o.list; s && *s; s++)
-		free(*s);
-	free(o.list);
+	free_list(o.list);
+	free_list(o.words);
+	free(o.word);
 	free(o.name);
 	free(o.config);
 }
@@ -307,4 +323,25 @@ Test(conf, help)
 		seen |= strstr(line, "--interval=TIME") && strstr(line, "(default 10s)");
 	}
 	cr_expect(seen);
+}
+
+Test(conf, checked_where_they_stand)
+{
+	struct errmsg e = {""};
+	int ind;
+
+	cr_assert_eq(read_text("[tallyd]\nwords = a, b\nwords = c, zero\nword = x\n", &e), -EINVAL);
+	cr_assert_not_null(
+		strstr(e.text, ":3: 'zero' is no value for 'words': a to m"), "%s", e.text);
+	cr_assert_str_eq(o.words[1], "b", "of a refused list nothing is taken");
+	cr_assert_null(o.words[2]);
+	cr_assert_eq(LOAD(&e, &ind, (char *)"--word=x"), -EINVAL);
+	cr_assert_str_eq(e.text, "'x' is no value for '--word': a to m");
+	cr_assert_null(o.word);
+	cr_assert_eq(LOAD(&e, &ind, (char *)"--words=,"), -EINVAL, "no element at all");
+	cr_assert_eq(LOAD(&e, &ind, (char *)"--count=10"), -EINVAL);
+	cr_assert_not_null(strstr(e.text, "out of range for '--count'"), "%s", e.text);
+	cr_assert_eq(LOAD(&e, &ind, (char *)"--words=d,e", (char *)"--word=f"), 0, "%s", e.text);
+	cr_assert_str_eq(o.words[0], "d");
+	cr_assert_null(o.words[2]);
 }

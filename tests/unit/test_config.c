@@ -2,7 +2,11 @@
 /* Options of the gatherer: defaults, addresses, intervals of single providers. */
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
+#include <criterion/redirect.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "gatherer/config.h"
 #include "user/lib/util.h"
@@ -84,6 +88,27 @@ Test(config, mistakes)
 	}
 }
 
+Test(config, a_mistake_in_the_file_has_a_line)
+{
+	static const char *const lines[] = {"log-level = loud", "listen = 127.0.0.1:1, nowhere",
+		"advertise = host", "provider-interval = a=1s, b", "name ="};
+
+	for (size_t i = 0; i < sizeof(lines) / sizeof(*lines); i++) {
+		char path[] = "/tmp/test-config-XXXXXX", where[64];
+		FILE *f = fdopen(mkstemp(path), "w");
+		char *argv[] = {"tally-gatherer", "--config", path, NULL};
+		struct gatherer_config c;
+		struct errmsg e = {""};
+
+		fprintf(f, "[tally-gatherer]\n# a comment\n%s\n", lines[i]);
+		fclose(f);
+		cr_assert_eq(config_load(3, argv, &c, &e), -EINVAL, "%s", lines[i]);
+		unlink(path);
+		snprintf(where, sizeof(where), "%s:3: ", path);
+		cr_assert_eq(strncmp(e.text, where, strlen(where)), 0, "%s", e.text);
+	}
+}
+
 Test(config, interval_of_one_provider)
 {
 	struct gatherer_config c;
@@ -119,4 +144,23 @@ Test(config, addresses)
 	cr_assert_eq(ntohs(in6->sin6_port), 7411);
 	cr_assert_eq(config_parse_address("[::1]:0", &addr, &len, NULL), 0);
 	cr_assert_eq(in6->sin6_port, 0);
+}
+
+/* Cut to the interval anyway: who set it is told, who did not is not bothered. */
+Test(config, timeout_longer_than_the_interval, .init = cr_redirect_stderr)
+{
+	struct gatherer_config c;
+	struct errmsg e = {""};
+	char text[512] = "";
+
+	cr_assert_eq(load(&c, &e, "--interval=1s", NULL), 0, "%s", e.text);
+	config_release(&c);
+	cr_assert_eq(load(&c, &e, "--interval=5s", "--poll-timeout=5s"), 0, "%s", e.text);
+	config_release(&c);
+	cr_assert_eq(load(&c, &e, "--interval=1s", "--poll-timeout=2s"), 0, "%s", e.text);
+	config_release(&c);
+	fflush(stderr);
+	cr_assert_gt(fread(text, 1, sizeof(text) - 1, cr_get_redirected_stderr()), 0);
+	cr_assert_not_null(strstr(text, "poll-timeout is longer than the interval"), "%s", text);
+	cr_assert_eq(strchr(text, '\n'), strrchr(text, '\n'), "more than one line: %s", text);
 }
