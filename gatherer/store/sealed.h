@@ -101,16 +101,20 @@ int sealed_writer_finish(struct sealed_writer *w, uint64_t *ret_size);
 
 /* --- reading -------------------------------------------------------------------------------- */
 
+/* A file's index. The file itself is open only while it is read: a store may have thousands. */
 struct sealed {
-	int fd;
+	int dirfd; /* the store's */
 	uint64_t number, size;
 	struct sealed_index index;
 };
-/* Reads footer and index. -EBADMSG: damaged, -EPROTO: a newer version, -ENOENT. */
+/*
+ * Reads footer and index. -EBADMSG: damaged, -EPROTO: a newer version, -ENOENT. dirfd must stay open
+ * as long as the file is used.
+ */
 int sealed_open(int dirfd, uint64_t number, struct sealed **ret);
 void sealed_close(struct sealed *s);
 
-/* Memory that reading needs, with caches of what was decoded last; one for all files of a store. */
+/* Memory that reading needs, with the file and caches of what was read last; one for all files of a store. */
 struct sealed_reader;
 struct sealed_reader *sealed_reader_new(void);
 void sealed_reader_free(struct sealed_reader *r);

@@ -38,6 +38,8 @@ struct bundle_slot {
 };
 
 struct sealed_reader {
+	int fd, fd_dirfd; /* the file that was read last, and where it is; -1: none */
+	uint64_t fd_number;
 	struct unpacker *unpacker;
 	struct buf stored, raw;
 	uint64_t *values; /* a column that was made from another one */
@@ -51,6 +53,7 @@ struct sealed_reader *sealed_reader_new(void)
 
 	if (!r)
 		return NULL;
+	r->fd = -1;
 	r->unpacker = unpacker_new();
 	r->values = malloc(BLOCK_POLLS_MAX * sizeof(*r->values));
 	if (!r->unpacker || !r->values) {
@@ -70,6 +73,8 @@ void sealed_reader_free(struct sealed_reader *r)
 	}
 	for (size_t i = 0; i < BUNDLE_SLOTS; i++)
 		free(r->bundles[i].words);
+	if (r->fd >= 0)
+		os->close(r->fd);
 	unpacker_free(r->unpacker);
 	buf_release(&r->stored);
 	buf_release(&r->raw);
@@ -87,21 +92,64 @@ static bool same_place(const struct place_key *a, const struct place_key *b)
 	return a->file == b->file && a->offset == b->offset;
 }
 
-static int read_stored(struct sealed_reader *r, int fd, uint64_t offset, size_t n)
+static int open_file(int dirfd, uint64_t number, uint64_t *ret_size)
+{
+	char name[SEALED_NAME_SIZE];
+	int fd, err;
+
+	snprintf(name, sizeof(name), SEALED_NAME_FORMAT, (unsigned long long)number);
+	fd = os->open(dirfd, name, O_RDONLY, 0);
+	err = fd < 0 ? fd : os_size(fd, ret_size);
+	if (err && fd >= 0)
+		os->close(fd);
+	return err ? err : fd;
+}
+
+static void leave_file(struct sealed_reader *r)
+{
+	if (r->fd >= 0)
+		os->close(r->fd);
+	r->fd = -1;
+}
+
+/* The file is open when this returns 0. One that is not what its index was read from is damaged. */
+static int enter_file(struct sealed_reader *r, const struct sealed *s)
+{
+	uint64_t size;
+	int fd;
+
+	if (r->fd >= 0 && r->fd_number == s->number && r->fd_dirfd == s->dirfd)
+		return 0;
+	leave_file(r);
+	fd = open_file(s->dirfd, s->number, &size);
+	if (fd < 0)
+		return fd == -ENOENT ? -EBADMSG : fd;
+	r->fd = fd;
+	r->fd_number = s->number;
+	r->fd_dirfd = s->dirfd;
+	if (size == s->size)
+		return 0;
+	leave_file(r);
+	return -EBADMSG;
+}
+
+static int read_stored(struct sealed_reader *r, uint64_t offset, size_t n)
 {
 	uint8_t *p;
 
 	buf_reset(&r->stored);
 	p = buf_reserve(&r->stored, n);
-	return p ? os_read_exact(fd, p, n, offset) : -ENOMEM;
+	return p ? os_read_exact(r->fd, p, n, offset) : -ENOMEM;
 }
 
 /* The piece's raw bytes, in r->raw. */
 static int read_piece(
 	struct sealed_reader *r, const struct sealed *s, uint64_t offset, const struct piece *piece)
 {
-	int err = read_stored(r, s->fd, offset, piece->stored);
+	int err = enter_file(r, s);
 
+	if (!err)
+		err = read_stored(r, offset, piece->stored);
 	return err ? err : piece_unpack(r->unpacker, piece, r->stored.data, &r->raw);
 }
 
@@ -153,40 +201,38 @@ static int read_footer(int fd, uint64_t size, uint64_t *ret_at, struct piece *re
 	return 0;
 }
 
-static int read_index(struct sealed *s)
+static int read_index(struct sealed *s, struct sealed_reader *r)
 {
-	struct sealed_reader *r = sealed_reader_new();
 	struct piece piece;
 	uint64_t at;
 	struct rd rd;
-	int err = r ? read_footer(s->fd, s->size, &at, &piece) : -ENOMEM;
+	int err = check_header(r->fd, s->number);
 
+	if (!err)
+		err = read_footer(r->fd, s->size, &at, &piece);
 	if (!err)
 		err = read_piece(r, s, at, &piece);
 	if (!err) {
 		rd = rd_init(r->raw.data, r->raw.len);
 		err = sealed_index_get(&rd, at, &s->index);
 	}
-	sealed_reader_free(r);
 	return err;
 }
 
 int sealed_open(int dirfd, uint64_t number, struct sealed **ret)
 {
 	struct sealed *s = calloc(1, sizeof(*s));
-	char name[SEALED_NAME_SIZE];
-	int err;
+	struct sealed_reader *r = sealed_reader_new();
+	int err = s && r ? 0 : -ENOMEM;
 
-	if (!s)
-		return -ENOMEM;
-	snprintf(name, sizeof(name), SEALED_NAME_FORMAT, (unsigned long long)number);
-	s->number = number;
-	s->fd = os->open(dirfd, name, O_RDONLY, 0);
-	err = s->fd < 0 ? s->fd : os_size(s->fd, &s->size);
-	if (!err)
-		err = check_header(s->fd, number);
-	if (!err)
-		err = read_index(s);
+	if (!err) {
+		*s = (struct sealed){.dirfd = dirfd, .number = number};
+		r->fd_number = number;
+		r->fd_dirfd = dirfd;
+		r->fd = open_file(dirfd, number, &s->size);
+		err = r->fd < 0 ? r->fd : read_index(s, r);
+	}
+	sealed_reader_free(r);
 	if (err)
 		sealed_close(s);
 	else
@@ -198,8 +244,6 @@ void sealed_close(struct sealed *s)
 {
 	if (!s)
 		return;
-	if (s->fd >= 0)
-		os->close(s->fd);
 	sealed_index_release(&s->index);
 	free(s);
 }
