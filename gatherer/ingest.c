@@ -38,6 +38,10 @@ static int ingest_record(struct node *n, const struct record *rec, struct errmsg
 			"a record of type %u for stream %u has no place on the wire", rec->type,
 			rec->stream);
 	rc = store_append(n->g->store, n->index, rec, &view);
+	if (rc < 0 && rec->type >= RECORD_CRITICAL)
+		return err_set(e, rc,
+			"a record of type %u must be understood: made by a newer version",
+			rec->type);
 	if (rc < 0)
 		return err_set(e, rc, "record of type %u, %zu bytes: %s", rec->type, rec->len,
 			rc == -EBADMSG ? "damaged" : strerror(-rc));
@@ -53,7 +57,7 @@ int ingest_records(struct node *n, const uint8_t *p, size_t len, struct errmsg *
 	n->g->stats.bytes += FRAME_HEADER + len;
 	while (p < end) {
 		struct record rec;
-		ssize_t size = record_parse(p, (size_t)(end - p), &rec);
+		ssize_t size = record_parse(p, (size_t)(end - p), 0, &rec);
 		int rc;
 
 		if (size <= 0)

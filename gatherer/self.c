@@ -191,7 +191,7 @@ static int self_append(struct self *s)
 	while (p < end) {
 		struct snapshot_view view;
 		struct record rec;
-		ssize_t size = record_parse(p, (size_t)(end - p), &rec);
+		ssize_t size = record_parse(p, (size_t)(end - p), 0, &rec);
 		int rc = size > 0 ? store_append(s->g->store, s->node, &rec, &view) : -EBADMSG;
 
 		if (rc < 0)

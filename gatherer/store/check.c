@@ -96,6 +96,7 @@ static int check_records(
 		report(c, 0, "damaged header: not that of a head of this number");
 	if (bytes->len <= RECFILE_HEADER)
 		return 0;
+	replay.salt = recfile_salt(bytes->data, bytes->len);
 	err = replay_records(&replay, bytes->data, bytes->len, &pos);
 	*ret_tail = replay.torn_at;
 	replay_release(&replay);
@@ -104,7 +105,7 @@ static int check_records(
 }
 
 /* Is the record at the tail still unfinished when a writer had time to go on? */
-static bool stays_unfinished(int fd, size_t tail)
+static bool stays_unfinished(int fd, size_t tail, uint32_t salt)
 {
 	struct buf bytes = BUF_INIT;
 	struct record rec;
@@ -112,7 +113,7 @@ static bool stays_unfinished(int fd, size_t tail)
 
 	os_pause_ms(WRITER_PAUSE_MS);
 	unfinished = os_read_rest(fd, tail, SIZE_MAX, &bytes) == 0 &&
-		     record_parse(bytes.data, bytes.len, &rec) <= 0;
+		     record_parse(bytes.data, bytes.len, salt, &rec) <= 0;
 	buf_release(&bytes);
 	return unfinished;
 }
@@ -132,7 +133,8 @@ static int check_head(struct check *c, uint64_t number)
 	err = os_read_rest(fd, 0, SIZE_MAX, &bytes);
 	if (!err)
 		err = check_records(c, &bytes, number, &tail);
-	if (!err && tail < bytes.len && stays_unfinished(fd, tail))
+	if (!err && tail < bytes.len &&
+		stays_unfinished(fd, tail, recfile_salt(bytes.data, bytes.len)))
 		report(c, tail, "unfinished record at the end; the next writer cuts it");
 	os->close(fd);
 	buf_release(&bytes);

@@ -7,17 +7,17 @@
 #include "gatherer/store/os.h"
 #include "gatherer/store/packed.h"
 
-int head_create(int dirfd, uint64_t number, const struct buf *state, const struct buf *records,
-	struct head *ret)
+int head_create(int dirfd, uint64_t number, uint32_t salt, const struct buf *state,
+	const struct buf *records, struct head *ret)
 {
-	struct head h = {.number = number};
+	struct head h = {.number = number, .salt = salt};
 	struct buf all = BUF_INIT;
 	char name[HEAD_NAME_SIZE];
 	int err;
 
 	snprintf(name, sizeof(name), HEAD_NAME_FORMAT, (unsigned long long)number);
-	recfile_put_header(&all, RECFILE_HEAD, number);
-	err = packed_put_state(state, &all);
+	recfile_put_header(&all, RECFILE_HEAD, number, salt);
+	err = packed_put_state(state, salt, &all);
 	if (records)
 		buf_put(&all, records->data, records->len);
 	h.size = all.len;
@@ -57,7 +57,7 @@ int head_append(struct head *h, const struct buf *records)
 int head_rebuild_state(const struct head *h, struct buf *out)
 {
 	struct nodeset set = {0};
-	struct replay replay = {.set = &set};
+	struct replay replay = {.set = &set, .salt = h->salt};
 	struct buf bytes = BUF_INIT;
 	size_t pos = RECFILE_HEADER;
 	int err = os_read_rest(h->fd, 0, h->size, &bytes);

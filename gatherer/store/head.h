@@ -9,14 +9,18 @@
 struct head {
 	int fd; /* -1: none */
 	uint64_t number;
+	uint32_t salt;
 	uint64_t size; /* durable bytes; what is behind them does not count */
 	uint64_t begun; /* of them, the state that the file began with */
 	bool broken; /* a sync has failed: not to be written again */
 };
 
-/* A new durable head that holds the state, then the records. ret is untouched on failure. */
-int head_create(int dirfd, uint64_t number, const struct buf *state, const struct buf *records,
-	struct head *ret);
+/*
+ * A new durable head that holds the state (records of salt 0), then the records (of its own salt). ret
+ * is untouched on failure.
+ */
+int head_create(int dirfd, uint64_t number, uint32_t salt, const struct buf *state,
+	const struct buf *records, struct head *ret);
 void head_close(struct head *h);
 /*
  * Appends and syncs. On failure nothing is appended: the file is cut back if that is possible; if it

@@ -198,7 +198,7 @@ static int note_record(void *arg, size_t node, const struct record *rec, int res
 int live_add_file(struct live *l, int dirfd, uint64_t number)
 {
 	char name[HEAD_NAME_SIZE];
-	int fd;
+	int fd, err;
 
 	if (array_reserve(&l->files, l->nfiles + 1, &l->files_cap, sizeof(*l->files)))
 		return -ENOMEM;
@@ -206,10 +206,17 @@ int live_add_file(struct live *l, int dirfd, uint64_t number)
 	fd = os->open(dirfd, name, O_RDONLY, 0);
 	if (fd < 0)
 		return fd;
+	buf_reset(&l->chunk);
+	err = os_read_rest(fd, 0, RECFILE_SALT_BYTES, &l->chunk);
+	if (err) {
+		os->close(fd);
+		return err;
+	}
 	l->files[l->nfiles++] = (struct live_file){
 		.number = number,
 		.fd = fd,
 		.pos = RECFILE_HEADER,
+		.replay.salt = recfile_salt(l->chunk.data, l->chunk.len),
 	};
 	return 0;
 }

@@ -117,6 +117,8 @@ static int take_row(struct walk *w, const struct live_record *rec, const struct 
 	err = change_schema(w, s);
 	if (err)
 		return err;
+	if (!row->key && w->known)
+		w->known = row_hash(w->row, shape(w, s)->schema.n) == row->base;
 	if (!row->key && !w->known)
 		return 0;
 	w->known = row_decode(&shape(w, s)->schema, row->key, row->bytes, row->len, w->row) == 0;

@@ -6,7 +6,7 @@
 #include "gatherer/store/noderec.h"
 
 int noderec_put(const uint8_t id[32], const char *name, const struct stream *stream,
-	uint32_t stream_id, struct buf *out)
+	uint32_t stream_id, uint32_t salt, struct buf *out)
 {
 	struct buf payload = BUF_INIT;
 	const struct stream_past *past;
@@ -22,7 +22,7 @@ int noderec_put(const uint8_t id[32], const char *name, const struct stream *str
 	}
 	err = buf_error(&payload);
 	if (!err) {
-		record_put(out, RECORD_NODE, stream_id, payload.data, payload.len);
+		record_put(out, salt, RECORD_NODE, stream_id, payload.data, payload.len);
 		err = buf_error(out);
 	}
 	buf_release(&payload);

@@ -24,7 +24,7 @@ struct noderec {
 };
 
 int noderec_put(const uint8_t id[32], const char *name, const struct stream *stream,
-	uint32_t stream_id, struct buf *out);
+	uint32_t stream_id, uint32_t salt, struct buf *out);
 int noderec_parse(const uint8_t *p, size_t n, struct noderec *ret);
 
 #endif

@@ -62,7 +62,7 @@ int nodeset_put_state(const struct nodeset *set, struct buf *out)
 	for (size_t i = 0; i < set->n && !err; i++) {
 		const struct nodeset_node *node = &set->nodes[i];
 
-		err = noderec_put(node->id, node->name, node->stream, (uint32_t)i, out);
+		err = noderec_put(node->id, node->name, node->stream, (uint32_t)i, 0, out);
 		if (!err)
 			err = stream_put_state(node->stream, (uint32_t)i, out);
 	}
@@ -145,7 +145,9 @@ static int replay_applicable(struct replay *r, uint32_t node, const struct recor
 	int result =
 		stream_apply(r->set->nodes[node].stream, rec->type, rec->payload, rec->len, &view);
 	if (result < 0)
-		return result == -ENOMEM ? result : 0; /* it refers to something damaged */
+		return result == -ENOMEM || rec->type >= RECORD_CRITICAL
+			       ? result
+			       : 0; /* else it refers to something damaged */
 	if (result == STREAM_SNAPSHOT) {
 		count_samples(r, &view);
 		r->state_to = r->state_to ? r->state_to : rec->offset;
@@ -183,13 +185,11 @@ static void note_damage(struct replay *r, const struct recscan *scan)
 	r->damage_bytes += scan->damage_to - scan->damage_from;
 	if (r->damage)
 		r->damage(r->arg, scan->damage_from, scan->damage_to);
-	for (size_t i = 0; i < r->set->n; i++)
-		stream_damaged(r->set->nodes[i].stream);
 }
 
 int replay_records(struct replay *r, const uint8_t *data, size_t len, size_t *pos)
 {
-	struct recscan scan = {.data = data, .len = len, .pos = *pos};
+	struct recscan scan = {.data = data, .len = len, .pos = *pos, .salt = r->salt};
 	struct record rec;
 	int got, err = 0;
 

@@ -31,6 +31,7 @@ void nodeset_newest(const struct nodeset_node *node, uint64_t *ret_incarnation, 
 
 struct replay {
 	struct nodeset *set;
+	uint32_t salt; /* of the file */
 	/* From the stream numbers of the file to indexes; only as long as one file is replayed. */
 	size_t nmap, map_cap;
 	uint32_t *map;
@@ -53,8 +54,8 @@ struct replay {
 void replay_release(struct replay *r);
 /*
  * Applies the records of data from *pos on (an offset in the head, behind its header) and moves *pos
- * behind the last one. Damage is passed over; a torn tail ends it. 0, -ENOMEM, or what applied()
- * returned.
+ * behind the last one. Damage is passed over; a torn tail ends it. 0, -ENOMEM, -EPROTO (a record of a
+ * newer version, which must be understood), or what applied() returned.
  */
 int replay_records(struct replay *r, const uint8_t *data, size_t len, size_t *pos);
 

@@ -5,8 +5,8 @@
 #include "gatherer/store/packed.h"
 #include "gatherer/store/piece.h"
 
-static int put_packed(
-	struct packer *packer, uint32_t stream, const uint8_t *records, size_t n, struct buf *out)
+static int put_packed(struct packer *packer, uint32_t salt, uint32_t stream, const uint8_t *records,
+	size_t n, struct buf *out)
 {
 	struct buf stored = BUF_INIT, payload = BUF_INIT;
 	struct piece piece;
@@ -20,7 +20,7 @@ static int put_packed(
 	if (!err && payload.len > RECORD_PAYLOAD_MAX)
 		err = -E2BIG;
 	if (!err) {
-		record_put(out, RECORD_STATE, stream, payload.data, payload.len);
+		record_put(out, salt, RECORD_STATE, stream, payload.data, payload.len);
 		err = buf_error(out);
 	}
 	buf_release(&stored);
@@ -28,7 +28,7 @@ static int put_packed(
 	return err;
 }
 
-int packed_put_state(const struct buf *records, struct buf *out)
+int packed_put_state(const struct buf *records, uint32_t salt, struct buf *out)
 {
 	struct recscan scan = {.data = records->data, .len = records->len};
 	struct packer *packer = packer_new();
@@ -44,9 +44,10 @@ int packed_put_state(const struct buf *records, struct buf *out)
 		if (more && rec.type != RECORD_NODE)
 			continue;
 		if (!err && to > from)
-			err = put_packed(packer, stream, records->data + from, to - from, out);
+			err = put_packed(
+				packer, salt, stream, records->data + from, to - from, out);
 		if (more && !err)
-			buf_put(out, records->data + to, scan.pos - to);
+			record_put(out, salt, rec.type, rec.stream, rec.payload, rec.len);
 		from = scan.pos;
 	} while (more);
 	packer_free(packer);

@@ -4,15 +4,15 @@
  * state records of a node (INCARNATION, SCHEMA..., BASE...) stand there as one record:
  *
  *   STATE   description of a piece (gatherer/store/piece.h), then its stored bytes;
- *           its raw bytes are whole records of the same stream
+ *           its raw bytes are whole records of the same stream, of salt 0
  */
 #ifndef TALLY_GATHERER_STORE_PACKED_H
 #define TALLY_GATHERER_STORE_PACKED_H
 
 #include "user/lib/recfile.h"
 
-/* Copies records to out; what stands between two NODE records becomes one STATE record. */
-int packed_put_state(const struct buf *records, struct buf *out);
+/* Copies records of salt 0 to out, under another salt; what stands between two NODE records becomes one STATE record. */
+int packed_put_state(const struct buf *records, uint32_t salt, struct buf *out);
 /* The records inside, to out. -EBADMSG. */
 int packed_unpack(const struct record *state, struct buf *out);
 

@@ -26,7 +26,7 @@ struct place {
 
 struct seal {
 	struct buf head; /* the whole file */
-	bool damaged;
+	uint32_t salt;
 	size_t n, cap;
 	struct place *places; /* in order of the file, then of streams */
 	size_t nstreams;
@@ -72,15 +72,18 @@ static int add_place(struct seal *s, const struct record *rec)
 
 static int list_records(struct seal *s)
 {
-	struct recscan scan = {.data = s->head.data, .len = s->head.len, .pos = RECFILE_HEADER};
+	struct recscan scan = {
+		.data = s->head.data,
+		.len = s->head.len,
+		.pos = RECFILE_HEADER,
+		.salt = s->salt,
+	};
 	struct record rec;
 	int got, err = 0;
 
 	while (!err && (got = recscan_next(&scan, &rec)) != 0) {
 		if (got == 1)
 			err = add_place(s, &rec);
-		else
-			s->damaged = true;
 	}
 	return err;
 }
@@ -187,13 +190,11 @@ static int seal_stream(struct seal *s, size_t stream)
 	};
 	int err = p.stream && p.collector ? 0 : -ENOMEM;
 
-	if (!err && s->damaged)
-		stream_damaged(p.stream);
 	for (size_t i = s->begins[stream]; i < s->begins[stream + 1] && !err; i++) {
 		uint64_t at = s->places[i].offset;
 		struct record rec;
 
-		if (record_parse(s->head.data + at, s->head.len - at, &rec) > 0)
+		if (record_parse(s->head.data + at, s->head.len - at, s->salt, &rec) > 0)
 			err = pass_record(&p, &rec);
 	}
 	if (!err && p.known)
@@ -210,6 +211,7 @@ int seal_head(int dirfd, uint64_t number, uint64_t *ret_size)
 	struct seal s = {0};
 	int err = read_head(dirfd, number, &s.head);
 
+	s.salt = recfile_salt(s.head.data, s.head.len);
 	if (!err)
 		err = list_records(&s);
 	if (!err)

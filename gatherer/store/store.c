@@ -45,7 +45,7 @@ static int put_node(struct store *s, uint32_t node)
 {
 	const struct nodeset_node *n = &s->nodes.nodes[node];
 	size_t start = s->batch.bytes.len;
-	int err = noderec_put(n->id, n->name, n->stream, node, &s->batch.bytes);
+	int err = noderec_put(n->id, n->name, n->stream, node, s->salt, &s->batch.bytes);
 
 	if (err) {
 		s->batch.bytes.len = start;
@@ -132,7 +132,7 @@ static int append_record(
 	count_result(s, result, ret_view);
 	if (result <= STREAM_OLD)
 		return result;
-	record_put(&s->batch.bytes, rec->type, node, rec->payload, rec->len);
+	record_put(&s->batch.bytes, s->salt, rec->type, node, rec->payload, rec->len);
 	nodeset_newest(&s->nodes.nodes[node], &incarnation, &seq);
 	batch_mark(&s->batch, node, incarnation, seq);
 	return result;
@@ -225,7 +225,8 @@ static int leave_broken_head(struct store *s)
 	int err = head_rebuild_state(&s->head, &state);
 
 	if (!err)
-		err = head_create(s->dirfd, take_number(s), &state, &s->flying.bytes, &head);
+		err = head_create(
+			s->dirfd, take_number(s), s->salt, &state, &s->flying.bytes, &head);
 	buf_release(&state);
 	if (!err) {
 		diag_warning("%s: a new head after a failed sync", s->dir);
@@ -329,7 +330,7 @@ static int rotate_head(struct store *s)
 	if (err || nothing_new ||
 		s->head.number != old_number) /* a failed sync has begun a new head already */
 		goto out;
-	err = head_create(s->dirfd, take_number(s), &state, NULL, &head);
+	err = head_create(s->dirfd, take_number(s), s->salt, &state, NULL, &head);
 	if (!err)
 		err = replace_head(s, &head);
 out:

@@ -24,6 +24,8 @@ struct store {
 	struct store_options opt;
 	pthread_mutex_t seal, io, lock;
 
+	uint32_t salt; /* of all heads that are written here */
+
 	/* under io */
 	struct head head;
 	struct batch flying;

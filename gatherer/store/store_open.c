@@ -115,11 +115,22 @@ static int cut_tail(struct opening *o, int fd, size_t at)
 	return 0;
 }
 
+static int replay_all(struct opening *o, struct replay *replay, struct errmsg *e)
+{
+	size_t pos = RECFILE_HEADER;
+	int err = replay_records(replay, o->bytes.data, o->bytes.len, &pos);
+
+	if (err == -EPROTO)
+		err_set(e, err, "%s/" HEAD_NAME_FORMAT ": holds records of a newer version",
+			o->s->dir, (unsigned long long)o->number);
+	return err;
+}
+
 static int replay_head(struct opening *o, int fd, struct head *ret, struct errmsg *e)
 {
 	struct store *s = o->s;
 	struct replay replay = {.set = &s->nodes, .damage = set_aside, .arg = o};
-	size_t pos = RECFILE_HEADER;
+	bool unsure;
 	int err;
 
 	o->damaged = o->renumbered = false;
@@ -127,11 +138,15 @@ static int replay_head(struct opening *o, int fd, struct head *ret, struct errms
 	err = os_read_rest(fd, 0, SIZE_MAX, &o->bytes);
 	if (!err)
 		err = check_head_header(o, e);
+	unsure = o->damaged; /* without the salt everything looks like a torn tail */
+	replay.salt = recfile_salt(o->bytes.data, o->bytes.len);
 	if (!err && o->bytes.len > RECFILE_HEADER)
-		err = replay_records(&replay, o->bytes.data, o->bytes.len, &pos);
+		err = replay_all(o, &replay, e);
 	else
 		replay.torn_at = o->bytes.len;
-	if (!err)
+	if (!err && unsure && replay.torn_at < o->bytes.len)
+		set_aside(o, replay.torn_at, o->bytes.len);
+	else if (!err)
 		err = cut_tail(o, fd, replay.torn_at);
 	/* What a killed writer had not synced is only in memory: it counts as durable from now on. */
 	if (!err)
@@ -139,7 +154,8 @@ static int replay_head(struct opening *o, int fd, struct head *ret, struct errms
 	s->stats.damage_bytes += replay.damage_bytes;
 	s->head_records = replay.state_to ? replay.torn_at - replay.state_to : 0;
 	o->renumbered = replay.renumbered;
-	*ret = (struct head){.fd = fd, .number = o->number, .size = replay.torn_at};
+	*ret = (struct head){
+		.fd = fd, .number = o->number, .salt = replay.salt, .size = replay.torn_at};
 	replay_release(&replay);
 	return err;
 }
@@ -275,7 +291,7 @@ static int begin_head(struct store *s, struct errmsg *e)
 
 	s->head_records = 0;
 	if (!err)
-		err = head_create(s->dirfd, s->next_number++, &state, NULL, &s->head);
+		err = head_create(s->dirfd, s->next_number++, s->salt, &state, NULL, &s->head);
 	buf_release(&state);
 	return err ? err_set(e, err, "%s: cannot begin a head: %s", s->dir, strerror(-err)) : 0;
 }
@@ -361,6 +377,10 @@ static int recover(struct opening *o, struct errmsg *e)
 	if (err)
 		return err_set(e, err, "%s: cannot put in order: %s", s->dir, strerror(-err));
 	err = open_heads(o, e);
+	if (!err && s->head.fd >= 0)
+		s->salt = s->head.salt;
+	else if (!err && (err = recfile_draw_salt(&s->salt)))
+		err_set(e, err, "no random numbers: %s", strerror(-err));
 	if (!err && s->head.fd < 0)
 		err = begin_head(s, e);
 	count_sealed(o);

@@ -23,7 +23,7 @@ while read -r what wanted; do
 done <<-KINDS
 	damaged-record no whole record
 	half-record no whole record
-	unknown-record no whole record
+	unknown-record record of type 200 must be understood
 	node-record no place on the wire
 	other-stream no place on the wire
 	junk-snapshot record of type 3

@@ -30,7 +30,12 @@ static void read_whole(struct cut *c)
 
 static void find_ends(struct cut *c)
 {
-	struct recscan scan = {.data = c->whole.data, .len = c->whole.len, .pos = RECFILE_HEADER};
+	struct recscan scan = {
+		.data = c->whole.data,
+		.len = c->whole.len,
+		.pos = RECFILE_HEADER,
+		.salt = recfile_salt(c->whole.data, c->whole.len),
+	};
 	uint64_t seq[TEST_NODES] = {0};
 	struct record rec;
 

@@ -174,7 +174,7 @@ static void append(struct maker *m, const struct buf *records)
 	for (size_t at = 0; at < records->len;) {
 		struct snapshot_view view;
 		struct record rec;
-		ssize_t size = record_parse(records->data + at, records->len - at, &rec);
+		ssize_t size = record_parse(records->data + at, records->len - at, 0, &rec);
 
 		if (size <= 0)
 			die("record", -EBADMSG);

@@ -33,7 +33,7 @@ static void one_record(struct buf *out, uint8_t type, uint32_t stream)
 {
 	struct buf b = BUF_INIT;
 
-	record_put(&b, type, stream, junk, sizeof(junk));
+	record_put(&b, 0, type, stream, junk, sizeof(junk));
 	put_records(out, &b);
 	buf_release(&b);
 }
@@ -52,7 +52,7 @@ static void half_record(struct buf *out)
 {
 	struct buf b = BUF_INIT;
 
-	record_put(&b, RECORD_SNAPSHOT, 0, junk, sizeof(junk));
+	record_put(&b, 0, RECORD_SNAPSHOT, 0, junk, sizeof(junk));
 	b.len -= 5;
 	put_records(out, &b);
 	buf_release(&b);
@@ -85,7 +85,7 @@ static void junk_incarnation(struct buf *out)
 
 static void unknown_record(struct buf *out)
 {
-	one_record(out, 99, 0);
+	one_record(out, 200, 0);
 }
 
 static void junk_answer(struct buf *out)

@@ -105,12 +105,15 @@ def read_schema(data):
 
 # --- record files ---------------------------------------------------------------------------------
 
-def records(data, at=0):
+def records(data, at=0, salt=0):
     while at + 16 <= len(data) and data[at] == 0xa7:
-        kind, stream, length, crc = data[at + 1], *struct.unpack_from('<III', data, at + 4)
-        payload = data[at + 16:at + 16 + length]
-        if len(payload) < length or zlib.crc32(payload, zlib.crc32(data[at:at + 12])) != crc:
+        kind, check, stream, length, crc = struct.unpack_from('<xBHIII', data, at)
+        if zlib.crc32(data[at + 4:at + 12], zlib.crc32(data[at:at + 2], salt)) & 0xffff != check:
             return  # a torn tail
+        payload = data[at + 16:at + 16 + length]
+        if len(payload) < length or zlib.crc32(payload, zlib.crc32(data[at:at + 12], salt)) != crc:
+            return
+        assert kind < 128, 'a newer version'
         yield kind, stream, payload
         at += 16 + length
 
@@ -162,8 +165,11 @@ class Stream:
         self.number = number
         for _ in range(groups):
             schema, begin, _window, key = self.schemas[b.varint()], b.varint(), b.varint(), b.u8()
+            before = None if key else b.u32()
             row = Bytes(b.take(b.varint()))
             group = schema['group']
+            if not key and group in self.rows and row_hash(self.rows[group]) != before:
+                del self.rows[group]
             if not key and group not in self.rows:
                 continue
             old = [0] * len(schema['series']) if key else self.rows[group]
@@ -174,6 +180,20 @@ class Stream:
                 self.node.poll(schema['group'], schema['start'], self.boot, inc, number,
                                realtime + begin, monotonic + begin,
                                list(zip((s[0] for s in schema['series']), new)))
+
+
+def hash_word(lane, word):
+    x = ((lane ^ word) * 0x9e3779b97f4a7c15) & MASK
+    return (x << 29 | x >> 35) & MASK
+
+
+def row_hash(row):
+    lanes, x = [1, 2, 3, 4], len(row)
+    for i, word in enumerate(row):
+        lanes[i % 4] = hash_word(lanes[i % 4], word)
+    for lane in lanes:
+        x = hash_word(x, lane)
+    return (x ^ x >> 32) & 0xffffffff
 
 
 def decode_row(b, old, series):
@@ -374,7 +394,7 @@ class Node:
 def read_head(path, nodes):
     data, streams = open(path, 'rb').read(), {}
     assert data[:8] == b'TALLYREC' and zlib.crc32(data[:28]) == struct.unpack_from('<I', data, 28)[0]
-    for kind, stream, payload in records(data, 32):
+    for kind, stream, payload in records(data, 32, struct.unpack_from('<I', data, 24)[0]):
         if kind == 4:
             b = Bytes(payload)
             node_id, name = b.take(32), b.string()

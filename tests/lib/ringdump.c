@@ -49,6 +49,7 @@ static int dump_file(struct stream *stream, const char *dir, const char *name, c
 	snprintf(path, sizeof(path), "%s/%s", dir, name);
 	r = read_file_at(AT_FDCWD, path, 1u << 30, &text);
 	scan = (struct recscan){.data = text.data, .len = text.len, .pos = RECFILE_HEADER};
+	scan.salt = recfile_salt(text.data, text.len);
 	while (!r && (r = recscan_next(&scan, &rec)) == 1) {
 		r = stream_apply(stream, rec.type, rec.payload, rec.len, &view);
 		if (r == STREAM_SNAPSHOT)

@@ -8,6 +8,7 @@
 #include "tests/lib/teststore.h"
 
 #define NODES 3u
+#define SALT  0x5a17u
 
 /* NODE and state of NODES nodes (as a head begins), then one more snapshot of each. */
 static void make_head(struct nodeset *set, struct test_sender *senders, struct buf *out)
@@ -32,8 +33,8 @@ static void make_head(struct nodeset *set, struct test_sender *senders, struct b
 				0);
 	}
 	cr_assert_eq(nodeset_put_state(set, &state), 0);
-	recfile_put_header(out, RECFILE_HEAD, 1);
-	cr_assert_eq(packed_put_state(&state, out), 0);
+	recfile_put_header(out, RECFILE_HEAD, 1, SALT);
+	cr_assert_eq(packed_put_state(&state, SALT, out), 0);
 	buf_release(&state);
 }
 
@@ -45,7 +46,7 @@ static void put_snapshot(struct test_sender *s, uint32_t stream, struct buf *out
 	test_sender_poll(s);
 	scan = (struct recscan){.data = s->records.data, .len = s->records.len, .pos = s->last};
 	while (recscan_next(&scan, &rec) == 1)
-		record_put(out, rec.type, stream, rec.payload, rec.len);
+		record_put(out, SALT, rec.type, stream, rec.payload, rec.len);
 }
 
 static void release(struct nodeset *set, struct test_sender *senders, struct buf *head)
@@ -59,7 +60,7 @@ static void release(struct nodeset *set, struct test_sender *senders, struct buf
 Test(nodeset, state_comes_back)
 {
 	struct nodeset set = {0}, back = {0};
-	struct replay replay = {.set = &back};
+	struct replay replay = {.set = &back, .salt = SALT};
 	struct test_sender senders[NODES];
 	struct buf head = BUF_INIT, a = BUF_INIT, b = BUF_INIT;
 	uint64_t incarnation, seq;
@@ -101,7 +102,8 @@ Test(nodeset, numbers_of_another_file_are_translated)
 {
 	struct nodeset set = {0}, back = {0};
 	struct applied applied = {0};
-	struct replay replay = {.set = &back, .applied = note_applied, .arg = &applied};
+	struct replay replay = {
+		.set = &back, .salt = SALT, .applied = note_applied, .arg = &applied};
 	struct test_sender senders[NODES];
 	struct buf head = BUF_INIT;
 	size_t pos = RECFILE_HEADER, state_to;
@@ -134,7 +136,7 @@ Test(nodeset, damage_and_a_torn_tail_are_told_apart)
 {
 	struct nodeset set = {0}, back = {0};
 	uint64_t damage = 0;
-	struct replay replay = {.set = &back, .damage = sum_damage, .arg = &damage};
+	struct replay replay = {.set = &back, .salt = SALT, .damage = sum_damage, .arg = &damage};
 	struct test_sender senders[NODES];
 	struct buf head = BUF_INIT;
 	size_t pos = RECFILE_HEADER, first, second, third;
@@ -162,24 +164,25 @@ Test(nodeset, damage_and_a_torn_tail_are_told_apart)
 Test(nodeset, impossible_node_records_are_passed_over)
 {
 	struct nodeset set = {0};
-	struct replay replay = {.set = &set};
+	struct replay replay = {.set = &set, .salt = SALT};
 	struct buf b = BUF_INIT, payload = BUF_INIT;
 	uint8_t id[32] = {1};
 	size_t pos = 0;
 
 	buf_put(&payload, id, 32);
-	record_put(&b, RECORD_NODE, 0, payload.data, payload.len); /* too short */
+	record_put(&b, SALT, RECORD_NODE, 0, payload.data, payload.len); /* too short */
 	buf_put_str(&payload, "x");
 	buf_put_varint(&payload, STREAM_PAST_MAX + 1);
-	record_put(&b, RECORD_NODE, 0, payload.data, payload.len); /* too many */
+	record_put(&b, SALT, RECORD_NODE, 0, payload.data, payload.len); /* too many */
 	payload.len--;
 	buf_put_varint(&payload, 0);
-	record_put(&b, RECORD_NODE, UINT32_MAX, payload.data, payload.len); /* a number far off */
-	record_put(&b, RECORD_STATE, 0, "abc", 3);
+	record_put(&b, SALT, RECORD_NODE, UINT32_MAX, payload.data,
+		payload.len); /* a number far off */
+	record_put(&b, SALT, RECORD_STATE, 0, "abc", 3);
 	cr_assert_eq(replay_records(&replay, b.data, b.len, &pos), 0);
 	cr_assert_eq(pos, b.len);
 	cr_assert_leq(set.n, 1);
-	record_put(&b, RECORD_NODE, 5, payload.data, payload.len);
+	record_put(&b, SALT, RECORD_NODE, 5, payload.data, payload.len);
 	cr_assert_eq(replay_records(&replay, b.data, b.len, &pos), 0);
 	cr_assert_eq(set.n, 1);
 	replay_release(&replay);

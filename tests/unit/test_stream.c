@@ -370,7 +370,6 @@ Test(stream, snapshots_that_break_a_rule_are_refused)
 	apply_schema(st, 1, "a", 1);
 	apply_schema(st, 2, "b", 1);
 	apply_schema(st, 3, "c", 2);
-	cr_assert_eq(apply_rows(st, 1, 0, (uint32_t[]){9}, 1), -EPROTO, "unknown schema");
 	cr_assert_eq(apply_rows(st, 1, 0, (uint32_t[]){1, 1}, 2), -EPROTO, "twice");
 	cr_assert_eq(apply_rows(st, 1, 0, (uint32_t[]){1, 3}, 2), -EBADMSG, "row too short");
 	cr_assert_eq(apply_rows(st, 1, 0, (uint32_t[]){1, 2, 1, 2}, 4), -EPROTO, "too many");
@@ -382,6 +381,97 @@ Test(stream, snapshots_that_break_a_rule_are_refused)
 	cr_assert_eq(apply_rows(st, 1, SNAPSHOT_BASE, (uint32_t[]){2, 1}, 2), STREAM_OLD);
 	cr_assert_eq(apply_rows(st, UINT64_MAX, 0, (uint32_t[]){2, 1}, 2), STREAM_SNAPSHOT);
 	cr_assert_eq(stream_apply(st, RECORD_NODE, NULL, 0, NULL), -EPROTO);
+	cr_assert_eq(stream_apply(st, RECORD_STATE, NULL, 0, NULL), -EPROTO);
+	stream_free(st);
+}
+
+/* What a damaged record said about others is missing; the others are not to blame. */
+Test(stream, what_refers_to_a_lost_record_is_passed_over)
+{
+	struct sender s = {0};
+	struct stream *st = stream_of_42();
+	struct snapshot_view v;
+	struct recscan scan;
+	struct record r;
+
+	cr_assert_eq(apply_rows(st, 1, 0, (uint32_t[]){9, 8, 9}, 3), STREAM_SNAPSHOT);
+	apply_schema(st, 1, "a", 1);
+	cr_assert_eq(apply_rows(st, 2, 0, (uint32_t[]){9, 1}, 2), STREAM_SNAPSHOT);
+	cr_assert_eq(stream_seq(st), 2);
+
+	sender_start(&s, 43);
+	sender_snapshot(&s, 15);
+	scan = (struct recscan){.data = s.out.data, .len = s.out.len};
+	cr_assert_eq(recscan_next(&scan, &r), 1); /* its INCARNATION is damaged */
+	while (recscan_next(&scan, &r) == 1)
+		cr_assert_eq(stream_apply(st, r.type, r.payload, r.len, &v), STREAM_OLD);
+	cr_assert(stream_incarnation(st)->id == 42 && stream_seq(st) == 2);
+	buf_reset(&s.out);
+	cr_assert_eq(stream_writer_put_state(s.w, &s.out), 0);
+	cr_assert_eq(apply_all(st, &s.out, &v), STREAM_STATE, "the next file");
+	sender_snapshot(&s, 15);
+	cr_assert_eq(apply_all(st, &s.out, &v), STREAM_SNAPSHOT);
+	assert_view(&s, &v);
+	stream_free(st);
+	sender_stop(&s);
+}
+
+/* A machine is set back to an earlier moment, and its provider makes other rows of the same numbers. */
+Test(stream, a_delta_to_another_row_is_not_taken)
+{
+	struct sender s = {0}, clone = {0};
+	struct stream *st = stream_new();
+	struct snapshot_view v;
+	uint64_t skipped = 0;
+
+	test_rand_init();
+	sender_start(&s, 42);
+	sender_start(&clone, 42);
+	for (size_t i = 0; i < GROUPS; i++) { /* the same series */
+		schema_release(&clone.groups[i].schema);
+		cr_assert_eq(schema_copy(&clone.groups[i].schema, &s.groups[i].schema), 0);
+		free(clone.groups[i].values);
+		clone.groups[i].values = calloc(s.groups[i].schema.n + 1, sizeof(uint64_t));
+	}
+	for (int i = 0; i < 5; i++) {
+		sender_snapshot(&s, 15);
+		cr_assert_eq(apply_all(st, &s.out, &v), STREAM_SNAPSHOT);
+		do
+			sender_snapshot(&clone, 15);
+		while (clone.seq < s.seq);
+	}
+	for (;;) {
+		sender_snapshot(&clone, 15);
+		cr_assert_eq(apply_all(st, &clone.out, &v), STREAM_SNAPSHOT);
+		if (v.nskipped == 0)
+			break;
+		for (size_t i = 0; i < v.ngroups; i++) {
+			size_t k = (size_t)(v.groups[i].schema->group[1] - '0');
+
+			cr_assert_arr_eq(v.groups[i].values, clone.groups[k].values,
+				8 * v.groups[i].schema->n);
+		}
+		skipped += v.nskipped;
+	}
+	assert_view(&clone, &v);
+	cr_assert_gt(skipped, GROUPS);
+	cr_assert_lt(v.seq, 3 * STREAM_KEY_EVERY);
+	stream_free(st);
+	sender_stop(&s);
+	sender_stop(&clone);
+}
+
+Test(stream, later_versions)
+{
+	struct stream *st = stream_of_42();
+	uint8_t longer[STREAM_START_MAX + 1] = {0};
+	struct snapshot_view v;
+
+	cr_assert_eq(stream_apply(st, 6, (const uint8_t *)"?", 1, &v), STREAM_OLD);
+	cr_assert_eq(stream_apply(st, RECORD_CRITICAL - 1, NULL, 0, &v), STREAM_OLD);
+	cr_assert_eq(stream_apply(st, RECORD_CRITICAL, NULL, 0, &v), -EPROTO);
+	cr_assert_eq(stream_apply(st, 255, NULL, 0, &v), -EPROTO);
+	cr_assert_eq(stream_apply(st, RECORD_INCARNATION, longer, sizeof(longer), &v), -E2BIG);
 	stream_free(st);
 }
 

@@ -9,6 +9,8 @@
 
 #include "user/lib/rowcode.h"
 
+#define HASH_FACTOR 0x9e3779b97f4a7c15u /* 2^64 / golden ratio */
+
 static uint64_t difference(uint8_t kind, uint64_t old, uint64_t new)
 {
 	return kind == VALUE_F64 ? bswap_64(old ^ new) : zigzag((int64_t)(new - old));
@@ -73,4 +75,26 @@ int row_decode(const struct schema *s, bool key, const uint8_t *p, size_t len, u
 		i++;
 	}
 	return i == s->n ? 0 : -EBADMSG;
+}
+
+static uint64_t hash_word(uint64_t lane, uint64_t word)
+{
+	uint64_t x = (lane ^ word) * HASH_FACTOR;
+
+	return x << 29 | x >> 35;
+}
+
+uint32_t row_hash(const uint64_t *row, size_t n)
+{
+	uint64_t lane[4] = {1, 2, 3, 4}, x = n;
+	size_t i = 0;
+
+	for (; i + 4 <= n; i += 4)
+		for (size_t k = 0; k < 4; k++)
+			lane[k] = hash_word(lane[k], row[i + k]);
+	for (; i < n; i++)
+		lane[i % 4] = hash_word(lane[i % 4], row[i]);
+	for (size_t k = 0; k < 4; k++)
+		x = hash_word(x, lane[k]);
+	return (uint32_t)(x ^ x >> 32);
 }

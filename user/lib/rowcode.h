@@ -9,7 +9,9 @@
  *   z     = zigzag(new - old, wrapping)           for VALUE_U64 and VALUE_I64
  *         | byteswap(new XOR old)                 for VALUE_F64
  *
- * A key row is the same with old = 0 for every value. Checksums belong to the record around it.
+ * A key row is the same with old = 0 for every value. Checksums belong to the record around it; with a
+ * row that is no key row goes the hash of the row that it is a difference to. A provider that was set
+ * back (a snapshot of its machine) makes other rows under the same numbers.
  */
 #ifndef TALLY_USER_LIB_ROWCODE_H
 #define TALLY_USER_LIB_ROWCODE_H
@@ -23,5 +25,11 @@ void row_encode(const struct schema *s, const uint64_t *prev, const uint64_t *cu
  * success. -EBADMSG if the bytes do not cover the row exactly: row is then undefined.
  */
 int row_decode(const struct schema *s, bool key, const uint8_t *p, size_t len, uint64_t *row);
+
+/*
+ * 32 bits of a row: word i goes into lane i % 4, all lanes and n into the result (docs/FORMAT.md). Not
+ * against somebody who tries, but any two rows that a provider makes will differ in it.
+ */
+uint32_t row_hash(const uint64_t *row, size_t n);
 
 #endif

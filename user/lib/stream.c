@@ -24,13 +24,13 @@ struct sgroup {
 struct stream {
 	struct incarnation inc; /* id 0: none yet */
 	struct snapshot_clock newest;
-	bool damaged;
 	uint64_t calls;
 	size_t ngroups, cap;
 	struct sgroup *groups;
 	uint32_t *by_id, *by_name; /* indexes of groups, sorted */
 	struct group_view *views; /* of the last snapshot, and the groups behind them */
-	uint32_t *touched;
+	uint32_t *
+		touched; /* groups of the last snapshot: those with a view; from the end, the lost */
 	size_t nseries, schema_bytes; /* totals over all groups */
 	size_t npast;
 	struct stream_past past[STREAM_PAST_MAX];
@@ -188,7 +188,7 @@ static int incarnation_decode(const uint8_t *p, size_t n, struct incarnation *re
 static int apply_incarnation(struct stream *s, const uint8_t *p, size_t n)
 {
 	struct incarnation inc;
-	int err = incarnation_decode(p, n, &inc);
+	int err = n > STREAM_START_MAX ? -E2BIG : incarnation_decode(p, n, &inc);
 
 	if (err)
 		return err;
@@ -202,12 +202,15 @@ static int apply_incarnation(struct stream *s, const uint8_t *p, size_t n)
 	return STREAM_STATE;
 }
 
-/* STREAM_OLD for a record of a past incarnation, STREAM_STATE for one of the present, or an error. */
+/*
+ * STREAM_STATE for a record of the present incarnation; STREAM_OLD for one of the past, or of one that
+ * may come, but whose own record was damaged: the numbers tell later what was missed.
+ */
 static int check_incarnation(const struct stream *s, uint64_t incarnation)
 {
-	if (incarnation == s->inc.id && incarnation != 0)
-		return STREAM_STATE;
-	return is_past(s, incarnation) ? STREAM_OLD : -EPROTO;
+	if (incarnation == 0)
+		return -EPROTO;
+	return incarnation == s->inc.id ? STREAM_STATE : STREAM_OLD;
 }
 
 /* --- schemas -------------------------------------------------------------------------------- */
@@ -308,7 +311,7 @@ static int decode_row(struct sgroup *g, const struct snapshot_row *row)
 /* What a snapshot will change once all of it has been decoded. */
 struct pending {
 	const struct snapshot_head *head;
-	size_t taken, skipped;
+	size_t taken, skipped, lost; /* rows; of the skipped, those whose group gets unknown */
 	bool follows; /* it is the next one, so delta rows can be understood */
 };
 
@@ -327,17 +330,24 @@ static int take_row(struct stream *s, struct pending *p, struct rd *r)
 	if (err)
 		return err;
 	g = find_id(s, row.schema_id);
-	if (!g && s->damaged) {
+	if (!row.key && (p->head->flags & SNAPSHOT_BASE))
+		return -EPROTO;
+	if (!g) { /* its SCHEMA was damaged */
 		p->skipped++;
 		return 0;
 	}
-	if (!g || g->marked == s->calls || (!row.key && (p->head->flags & SNAPSHOT_BASE)))
+	if (g->marked == s->calls)
 		return -EPROTO;
 	g->marked = s->calls;
 	if (!row_wanted(s, p, g))
 		return 0;
 	if (!row.key && !(g->known && p->follows)) {
 		p->skipped++;
+		return 0;
+	}
+	if (!row.key && row_hash(g->values, g->schema.n) != row.base) {
+		p->skipped++;
+		s->touched[s->cap - ++p->lost] = (uint32_t)(g - s->groups);
 		return 0;
 	}
 	err = decode_row(g, &row);
@@ -363,6 +373,8 @@ static void commit_rows(struct stream *s, const struct pending *p)
 
 	if (!p->follows && !(p->head->flags & SNAPSHOT_BASE))
 		stream_lost(s);
+	for (size_t i = 1; i <= p->lost; i++)
+		s->groups[s->touched[s->cap - i]].known = false;
 	for (size_t i = 0; i < p->taken; i++) {
 		struct sgroup *g = &s->groups[s->touched[i]];
 		uint64_t *row = g->spare;
@@ -393,8 +405,6 @@ static int apply_snapshot(
 	base = head.flags & SNAPSHOT_BASE;
 	if (head.seq < s->newest.seq || (head.seq == s->newest.seq && !base))
 		return STREAM_OLD;
-	if (head.ngroups > s->ngroups && !s->damaged)
-		return -EPROTO;
 	pending.follows = head.seq == s->newest.seq + 1;
 	s->calls++;
 	err = 0;
@@ -452,8 +462,11 @@ int stream_apply(
 		return apply_schema(s, p, n);
 	case RECORD_SNAPSHOT:
 		return apply_snapshot(s, p, n, ret_view);
-	default:
+	case RECORD_NODE:
+	case RECORD_STATE:
 		return -EPROTO;
+	default:
+		return type >= RECORD_CRITICAL ? -EPROTO : STREAM_OLD;
 	}
 }
 
@@ -461,11 +474,6 @@ void stream_lost(struct stream *s)
 {
 	for (size_t i = 0; i < s->ngroups; i++)
 		s->groups[i].known = false;
-}
-
-void stream_damaged(struct stream *s)
-{
-	s->damaged = true;
 }
 
 const struct incarnation *stream_incarnation(const struct stream *s)

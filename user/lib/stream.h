@@ -9,14 +9,16 @@
  *   SNAPSHOT     u64 incarnation
  *                varint seq, varint zigzag(realtime ns), varint monotonic ns, u8 flags, varint groups
  *                per group: varint schema id, varint begin (ns after monotonic), varint window (ns),
- *                           u8 flags (1 = key row), varint length, row (user/lib/rowcode.h)
+ *                           u8 flags (1 = key row), u32 hash of the row before unless it is a key
+ *                           row, varint length, row (user/lib/rowcode.h)
  *
  * Snapshot flag 1 (BASE): not a sample. It repeats the rows of snapshot `seq` as key rows, so that a
  * file can be read without the file before it. A file begins with INCARNATION, SCHEMA..., BASE.
  *
  * A new incarnation begins at seq 1 with key rows. Every STREAM_KEY_EVERY-th snapshot has key rows,
  * so damage costs no more than those. A snapshot whose seq does not follow the one before makes the
- * rows of all groups unknown until they come as key rows.
+ * rows of all groups unknown until they come as key rows; so does a hash that differs for its group.
+ * What refers to a SCHEMA or INCARNATION that never came (it was damaged) is passed over.
  *
  * State records are INCARNATION, one SCHEMA per group, and a BASE per distinct last snapshot of a
  * group, in order: each row keeps its own time. Schema ids grow within an incarnation: a SCHEMA whose
@@ -32,6 +34,7 @@
 #define STREAM_GROUPS_MAX 65536u
 #define STREAM_SERIES_MAX (1u << 20) /* in all groups of a node */
 #define STREAM_SCHEMA_MAX (64u << 20) /* bytes of all SCHEMA records that are in force */
+#define STREAM_START_MAX  256u /* bytes of an INCARNATION's payload */
 #define STREAM_PAST_MAX   64u /* incarnations that are remembered, so that none comes twice */
 
 #define SNAPSHOT_BASE 1u
@@ -57,7 +60,7 @@ struct snapshot_view {
 	uint32_t flags;
 	size_t ngroups;
 	const struct group_view *groups;
-	size_t nskipped; /* groups whose row before is unknown (after damage): waits for a key row */
+	size_t nskipped; /* groups whose schema or row before is unknown: wait for a SCHEMA or key row */
 };
 
 /* --- the payload of a SNAPSHOT, without any state ------------------------------------------- */
@@ -73,6 +76,7 @@ struct snapshot_row {
 	uint32_t schema_id;
 	uint64_t begin_ns, window_ns;
 	bool key;
+	uint32_t base; /* row_hash() of the row before, unless key */
 	const uint8_t *bytes; /* borrowed; for row_decode() */
 	size_t len;
 };
@@ -87,7 +91,11 @@ struct stream; /* one node's state; not thread safe */
 struct stream *stream_new(void); /* NULL: no memory */
 void stream_free(struct stream *s);
 enum stream_result {
-	STREAM_OLD = 0, /* known already (repeat at a file's start, duplicate): nothing changed */
+	/*
+	 * Nothing changed: known already (repeat at a file's start, duplicate), of an incarnation whose
+	 * record was lost, or of a type that is to be stepped over.
+	 */
+	STREAM_OLD = 0,
 	STREAM_STATE = 1, /* incarnation, schema or base taken in: keep the record, no sample */
 	STREAM_SNAPSHOT = 2, /* a new snapshot: *ret_view is set */
 };
@@ -99,11 +107,6 @@ int stream_apply(
 	struct stream *s, uint8_t type, const uint8_t *p, size_t n, struct snapshot_view *ret_view);
 /* After damage in the source: rows are unknown until a key row or BASE. */
 void stream_lost(struct stream *s);
-/*
- * Records may be missing from here on. Missing snapshots show by their numbers; rows of a schema that
- * is not known are skipped (nskipped) from now on, no longer refused.
- */
-void stream_damaged(struct stream *s);
 /* Newest incarnation (NULL before the first) and newest seq in it (0 before the first). */
 const struct incarnation *stream_incarnation(const struct stream *s);
 uint64_t stream_seq(const struct stream *s);

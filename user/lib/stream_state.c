@@ -29,6 +29,8 @@ void snapshot_put_row(
 	buf_put_varint(payload, row->begin_ns);
 	buf_put_varint(payload, row->window_ns);
 	buf_put_u8(payload, prev ? 0 : ROW_KEY);
+	if (prev)
+		buf_put_u32(payload, row_hash(prev, row->schema->n));
 	buf_put_varint(payload, scratch->len);
 	buf_put(payload, scratch->data, scratch->len);
 	payload->failed |= scratch->failed;
@@ -60,6 +62,8 @@ int snapshot_parse_row(struct rd *r, struct snapshot_row *ret)
 {
 	uint64_t id = rd_varint(r), begin_ns = rd_varint(r), window_ns = rd_varint(r);
 	uint8_t flags = rd_u8(r);
+	bool key = flags & ROW_KEY;
+	uint32_t base = key ? 0 : rd_u32(r);
 	size_t len;
 	const char *bytes = rd_str(r, &len);
 
@@ -71,7 +75,8 @@ int snapshot_parse_row(struct rd *r, struct snapshot_row *ret)
 		.schema_id = (uint32_t)id,
 		.begin_ns = begin_ns,
 		.window_ns = window_ns,
-		.key = flags & ROW_KEY,
+		.key = key,
+		.base = base,
 		.bytes = (const uint8_t *)bytes,
 		.len = len,
 	};
@@ -87,8 +92,8 @@ int incarnation_put(const struct incarnation *inc, uint32_t stream_id, struct bu
 	m.start_ns = inc->start_ns;
 	m.boot_id.data = (uint8_t *)inc->boot_id;
 	m.boot_id.len = sizeof(inc->boot_id);
-	record_put(
-		out, RECORD_INCARNATION, stream_id, payload, tally__incarnation__pack(&m, payload));
+	record_put(out, 0, RECORD_INCARNATION, stream_id, payload,
+		tally__incarnation__pack(&m, payload));
 	return buf_error(out);
 }
 
@@ -105,7 +110,7 @@ int schema_put_record(
 	if (!err && payload.len > RECORD_PAYLOAD_MAX)
 		err = -E2BIG;
 	if (!err) {
-		record_put(out, RECORD_SCHEMA, stream_id, payload.data, payload.len);
+		record_put(out, 0, RECORD_SCHEMA, stream_id, payload.data, payload.len);
 		err = buf_error(out);
 	}
 	buf_release(&payload);
@@ -133,7 +138,7 @@ static int base_put(const struct incarnation *inc, const struct state_row *rows,
 	if (!err && payload.len > RECORD_PAYLOAD_MAX)
 		err = -E2BIG;
 	if (!err) {
-		record_put(out, RECORD_SNAPSHOT, stream_id, payload.data, payload.len);
+		record_put(out, 0, RECORD_SNAPSHOT, stream_id, payload.data, payload.len);
 		err = buf_error(out);
 	}
 	buf_release(&payload);

@@ -171,7 +171,7 @@ static int encode_all(struct stream_writer *w, const struct group_due *due, size
 		err = -E2BIG;
 	if (err)
 		return err;
-	record_put(out, RECORD_SNAPSHOT, 0, w->payload.data, w->payload.len);
+	record_put(out, 0, RECORD_SNAPSHOT, 0, w->payload.data, w->payload.len);
 	return buf_error(out);
 }
 

@@ -117,7 +117,7 @@ static int find_end(void *arg, const struct record *rec, uint64_t offset)
 	return 0;
 }
 
-static int check_header(struct ring *r, const struct ring_file *f)
+static int check_header(struct ring *r, struct ring_file *f)
 {
 	uint64_t number;
 	int err = ring_read_bytes(r, f, 0, RECFILE_HEADER);
@@ -126,6 +126,8 @@ static int check_header(struct ring *r, const struct ring_file *f)
 		err = recfile_check_header(r->scratch.data, r->scratch.len, RECFILE_RING, &number);
 	if (!err && number != f->number)
 		err = -EBADMSG;
+	if (!err)
+		f->salt = recfile_salt(r->scratch.data, r->scratch.len);
 	return err;
 }
 
@@ -281,6 +283,8 @@ int ring_open(const char *dir, uint64_t limit_bytes, struct ring **ret, struct e
 	r->limit = limit_bytes < RING_LIMIT_MIN ? RING_LIMIT_MIN : limit_bytes;
 	r->dir = strdup(dir);
 	err = r->dir ? open_directory(r, e) : err_set(e, -ENOMEM, "out of memory");
+	if (!err && (err = recfile_draw_salt(&r->salt)))
+		err_set(e, err, "no random numbers: %s", strerror(-err));
 	if (err) {
 		ring_close(r);
 		return err;
@@ -309,11 +313,14 @@ void ring_close(struct ring *r)
 /* Header and state of a new file, in out. */
 static int encode_start(struct ring *r, struct stream_writer *w, struct buf *out)
 {
-	int err;
+	struct buf state = BUF_INIT;
+	int err = stream_writer_put_state(w, &state);
 
-	recfile_put_header(out, RECFILE_RING, r->next_number);
-	err = stream_writer_put_state(w, out);
-	return err ? err : buf_error(out);
+	recfile_put_header(out, RECFILE_RING, r->next_number, r->salt);
+	if (!err)
+		err = records_salt(out, r->salt, state.data, state.len);
+	buf_release(&state);
+	return err;
 }
 
 static int create_file(struct ring *r, const struct buf *start)
@@ -342,7 +349,7 @@ static void keep_limit(struct ring *r, uint64_t more)
 
 static int begin_file(struct ring *r, struct stream_writer *w)
 {
-	struct ring_file f = {.number = r->next_number};
+	struct ring_file f = {.number = r->next_number, .salt = r->salt};
 	struct buf start = BUF_INIT;
 	int fd, err = encode_start(r, w, &start);
 
@@ -401,7 +408,10 @@ int ring_append(struct ring *r, const struct buf *records)
 	if (r->fd < 0)
 		return -EBADF;
 	f = &r->files[r->nfiles - 1];
-	err = write_all(r->fd, records->data, records->len);
+	buf_reset(&r->scratch);
+	err = records_salt(&r->scratch, r->salt, records->data, records->len);
+	if (!err)
+		err = write_all(r->fd, r->scratch.data, r->scratch.len);
 	if (err) {
 		r->stats.append_errors++;
 		abandon_file(r, f);

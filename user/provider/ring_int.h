@@ -8,6 +8,7 @@
 struct ring_file {
 	uint64_t number, bytes;
 	uint64_t incarnation, base_seq; /* the state at its start; incarnation 0: unknown */
+	uint32_t salt;
 };
 
 /* Newest snapshot of an incarnation that fell off; in the order in which they fell. */
@@ -21,12 +22,13 @@ struct ring {
 	int fd; /* the newest file, open for appending; -1: none */
 	char *dir; /* for messages */
 	uint64_t limit, bytes, next_number;
+	uint32_t salt; /* of the files that are made here */
 	uint64_t start_bytes; /* header and state of the newest file */
 	struct ring_file *files; /* oldest first */
 	size_t nfiles;
 	struct ring_fell fell[RING_FELL_MAX];
 	size_t nfell;
-	struct buf scratch;
+	struct buf scratch; /* bytes of a file that is read, or those that are appended */
 	struct ring_stats stats;
 };
 

@@ -74,15 +74,15 @@ int ring_read_bytes(struct ring *r, const struct ring_file *f, uint64_t offset, 
  * The records of one chunk. Returns how many bytes of it are dealt with: 0 if even the first record
  * needs a larger chunk. *ret_code is fn's if it ended the walk; that record counts as not dealt with.
  */
-static size_t scan_chunk(struct ring *r, uint64_t offset, bool to_the_end, ring_record_fn fn,
-	void *arg, int *ret_code)
+static size_t scan_chunk(struct ring *r, uint32_t salt, uint64_t offset, bool to_the_end,
+	ring_record_fn fn, void *arg, int *ret_code)
 {
-	struct recscan s = {.data = r->scratch.data, .len = r->scratch.len};
+	struct recscan s = {.data = r->scratch.data, .len = r->scratch.len, .salt = salt};
 	struct record rec;
 	size_t done = 0;
 
 	for (*ret_code = 0; s.pos < s.len; done = s.pos) {
-		if (!to_the_end && record_parse(s.data + s.pos, s.len - s.pos, &rec) == 0)
+		if (!to_the_end && record_parse(s.data + s.pos, s.len - s.pos, salt, &rec) == 0)
 			break;
 		if (recscan_next(&s, &rec) != 1) {
 			/* Damage at the end of a chunk may well be a record that goes on. */
@@ -108,7 +108,8 @@ int ring_each_record(
 		code = ring_read_bytes(r, f, offset, max);
 		if (code)
 			return code;
-		done = scan_chunk(r, offset, offset + r->scratch.len >= f->bytes, fn, arg, &code);
+		done = scan_chunk(
+			r, f->salt, offset, offset + r->scratch.len >= f->bytes, fn, arg, &code);
 		if (code)
 			return code;
 		max = done ? CHUNK : 4 * max;
@@ -235,7 +236,7 @@ static int copy_record(void *arg, const struct record *rec, uint64_t offset)
 
 	if (copy->records && copy->out->len - copy->start + size > copy->max)
 		return 1;
-	record_put(copy->out, rec->type, rec->stream, rec->payload, rec->len);
+	record_put(copy->out, 0, rec->type, rec->stream, rec->payload, rec->len);
 	if (buf_error(copy->out))
 		return -ENOMEM;
 	copy->records++;
