@@ -3,6 +3,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/resource.h>
 
 #include "tests/lib/teststore.h"
 
@@ -332,4 +333,26 @@ Test(history, a_damaged_block_is_a_gap_and_an_error)
 	c = read_first(h, INT64_MIN, INT64_MAX, -EBADMSG);
 	cr_assert(c.n == 30 && c.flags == SAMPLE_GAP && c.gap_at == 21);
 	history_close(h);
+}
+
+/* A year of sealed files is more than a process may have open. */
+Test(history, files_need_no_descriptor_each)
+{
+	const struct rlimit few = {.rlim_cur = 24, .rlim_max = 24};
+	struct store *st = open_store();
+	struct test_sender s;
+	struct history *h;
+	struct errmsg e;
+
+	test_sender_start(&s, 0);
+	for (int i = 0; i < 40; i++) {
+		poll_sync(st, &s, 1);
+		cr_assert_eq(store_seal(st, &e), 0, "%s", e.text);
+	}
+	cr_assert_eq(store_close(st), 0);
+	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
+	h = open_history();
+	cr_expect_eq(read_first(h, INT64_MIN, INT64_MAX, 0).n, 40);
+	history_close(h);
+	test_sender_stop(&s);
 }
