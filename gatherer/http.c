@@ -271,8 +271,8 @@ static int http_keep_only(int fd)
 	int kept = dup2(fd, KEEPER_FD);
 
 	close_range((unsigned int)kept + 1, ~0u, 0);
-	fcntl(kept, F_SETFD,
-		0); /* dup2 leaves it to be closed by exec if it had this number before */
+	/* One that had this number before is still to be closed by exec. */
+	fcntl(kept, F_SETFD, 0);
 	return kept;
 }
 

@@ -34,7 +34,7 @@ refused 2 "longer than" <<<"[tallyd]"$'\n'"name = $(printf 'x%.0s' {1..500})"
 must_fail 1 "$B/bin/tallyd" --foreground --config "$T/none.conf" --state-dir "$T/state"
 contains "a missing file" "$(cat "$T/out")" "$T/none.conf"
 # On the command line the option is named.
-for wrong in log-level=loud name= producers= producers=, user= state-dir= segment-dir= \
+for wrong in log-level=loud name= producers= producers=' ' user= state-dir= segment-dir= \
 	interval=5us ring-size=5; do
 	must_fail 2 "$B/bin/tallyd" --foreground --state-dir "$T/state" "--$wrong"
 	contains "option that is wrong" "$(cat "$T/out")" "for '--${wrong%%=*}': "
