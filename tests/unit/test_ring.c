@@ -12,8 +12,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "gatherer/store/store.h"
 #include "tests/lib/testrand.h"
-#include "user/provider/ring.h"
+#include "user/provider/ring_int.h"
 
 #define SERIES     40
 #define SCHEMA_END 4096u /* more than INCARNATION and SCHEMA of these take */
@@ -470,6 +471,107 @@ Test(ring, damage_is_skipped)
 		ring_close(ring);
 		ring = NULL;
 	}
+}
+
+/* --- damage to what a file begins with, with history at the other end --------------------------- */
+
+/* Flips a bit in the payload of the first record of a type in the ring's first file. */
+static void damage_first(uint8_t type)
+{
+	static uint8_t bytes[262144];
+	struct recscan scan = {.data = bytes, .pos = RECFILE_HEADER};
+	struct record rec;
+	FILE *f;
+
+	snprintf(newest_name, sizeof(newest_name), "%s/ring-00000001.rec", dir);
+	f = fopen(newest_name, "r");
+	cr_assert_not_null(f);
+	scan.len = fread(bytes, 1, sizeof(bytes), f);
+	fclose(f);
+	scan.salt = recfile_salt(bytes, scan.len);
+	do
+		cr_assert_eq(recscan_next(&scan, &rec), 1);
+	while (rec.type != type);
+	bytes[rec.offset + RECORD_HEADER + 3] ^= 4;
+	write_newest(bytes, scan.len);
+}
+
+/* All that the ring has goes to a new history. Returns the snapshots that had their group. */
+static uint64_t deliver(uint64_t *ret_seq, uint64_t *ret_lost)
+{
+	const uint8_t id[32] = {1};
+	struct ring_cursor c;
+	struct buf out = BUF_INIT;
+	struct errmsg e = {""};
+	uint64_t whole = 0, incarnation;
+	char path[80], cmd[128];
+	struct store *st;
+	uint32_t node;
+
+	snprintf(path, sizeof(path), "%s/history", dir);
+	cr_assert_eq(store_open(path, NULL, &st, &e), 0, "%s", e.text);
+	cr_assert_eq(store_node(st, id, "n", &node), 0);
+	cr_assert_eq(ring_seek(ring, 0, 0, &c), 0);
+	for (buf_reset(&out); ring_read(ring, &c, 10000, &out) > 0; buf_reset(&out)) {
+		struct recscan scan = {.data = out.data, .len = out.len};
+		struct snapshot_view view;
+		struct record rec;
+
+		while (recscan_next(&scan, &rec) == 1) {
+			int result = store_append(st, node, &rec, &view);
+
+			cr_assert_geq(result, 0, "refused: the provider would never get on");
+			whole += result == STREAM_SNAPSHOT && view.ngroups == 1;
+		}
+	}
+	store_last(st, node, &incarnation, ret_seq);
+	cr_assert_eq(incarnation, inc.id);
+	cr_assert_eq(store_close(st), 0);
+	*ret_lost = c.lost;
+	buf_release(&out);
+	snprintf(cmd, sizeof(cmd), "rm -rf '%s'", path);
+	cr_assert_eq(system(cmd), 0);
+	return whole;
+}
+
+static void fill_three_files(void)
+{
+	struct ring_stats st;
+
+	start(RING_LIMIT_MIN);
+	do {
+		cr_assert_eq(take(), 0);
+		ring_stats(ring, &st);
+	} while (st.files < 3);
+	for (int i = 0; i < 10; i++)
+		cr_assert_eq(take(), 0);
+}
+
+Test(ring, a_damaged_schema_costs_its_file)
+{
+	uint64_t seq, lost, all, whole, first_file;
+
+	fill_three_files();
+	all = group.values[0];
+	first_file = ring->files[1].base_seq;
+	cr_assert_eq(deliver(&seq, &lost), all);
+	damage_first(RECORD_SCHEMA);
+	whole = deliver(&seq, &lost);
+	cr_expect_eq(seq, all);
+	cr_expect_eq(whole, all - first_file);
+}
+
+Test(ring, a_damaged_incarnation_costs_its_file)
+{
+	uint64_t seq, lost, all, first_file;
+
+	fill_three_files();
+	all = group.values[0];
+	first_file = ring->files[1].base_seq;
+	damage_first(RECORD_INCARNATION);
+	cr_expect_eq(deliver(&seq, &lost), all - first_file);
+	cr_expect_eq(seq, all);
+	cr_expect_eq(lost, first_file, "and it is counted");
 }
 
 Test(ring, damaged_header)

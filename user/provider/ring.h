@@ -59,7 +59,8 @@ struct ring_cursor {
 int ring_seek(struct ring *r, uint64_t incarnation, uint64_t seq, struct ring_cursor *ret);
 /*
  * Appends whole records, at most max bytes (but at least one record if there is one), to out.
- * Returns the number of records, 0 at the end.
+ * Returns the number of records, 0 at the end. What damage has hit is stepped over; so is a file whose
+ * INCARNATION is gone, unless the reader has had that incarnation, and its snapshots count as lost.
  */
 int ring_read(struct ring *r, struct ring_cursor *c, size_t max, struct buf *out);
 

@@ -208,6 +208,19 @@ static struct ring_file *cursor_file(struct ring *r, struct ring_cursor *c)
 	return NULL;
 }
 
+/* A file can be followed by a reader that has its incarnation already, or is told it first. */
+static bool can_follow(struct ring *r, const struct ring_cursor *c, const struct ring_file *f)
+{
+	struct record rec;
+
+	if (c->offset != RECFILE_HEADER || (f->incarnation && f->incarnation == c->incarnation))
+		return true;
+	if (ring_read_bytes(r, f, RECFILE_HEADER, RECORD_HEADER + STREAM_START_MAX))
+		return true; /* reading on will tell */
+	return record_parse(r->scratch.data, r->scratch.len, f->salt, &rec) > 0 &&
+	       rec.type == RECORD_INCARNATION;
+}
+
 struct copy {
 	struct ring_cursor *c;
 	struct buf *out;
@@ -246,6 +259,31 @@ static int copy_record(void *arg, const struct record *rec, uint64_t offset)
 	return 0;
 }
 
+static int skip_record(void *arg, const struct record *rec, uint64_t offset)
+{
+	struct ring_cursor *c = arg;
+	struct ring_snapshot s;
+
+	if (!ring_parse_snapshot(rec, &s) || s.base)
+		return 0;
+	if (s.incarnation != c->incarnation || s.seq > c->seq) {
+		note_snapshot(c, &s);
+		c->lost++;
+	}
+	return 0;
+}
+
+/* Without its first record the file says nothing: the next one begins with a whole state again. */
+static void skip_file(struct ring *r, struct ring_cursor *c, const struct ring_file *f)
+{
+	uint64_t lost = c->lost;
+
+	ring_each_record(r, f, RECFILE_HEADER, skip_record, c);
+	c->offset = f->bytes;
+	diag_warning("%s: file %llu of the ring is damaged at its start: %llu snapshots are lost",
+		r->dir, (unsigned long long)f->number, (unsigned long long)(c->lost - lost));
+}
+
 int ring_read(struct ring *r, struct ring_cursor *c, size_t max, struct buf *out)
 {
 	struct copy copy = {.c = c, .out = out, .max = max, .start = out->len};
@@ -255,6 +293,10 @@ int ring_read(struct ring *r, struct ring_cursor *c, size_t max, struct buf *out
 	while (!code && !copy.records && (f = cursor_file(r, c))) {
 		uint64_t number = f->number;
 
+		if (!can_follow(r, c, f)) {
+			skip_file(r, c, f);
+			continue;
+		}
 		code = ring_each_record(r, f, c->offset, copy_record, &copy);
 		if (code < 0 && code != -ENOMEM && !copy.records) {
 			diag_warning("%s: file %llu of the ring can't be read further: %s", r->dir,
