@@ -190,3 +190,24 @@ Test(nodeset, impossible_node_records_are_passed_over)
 	buf_release(&b);
 	buf_release(&payload);
 }
+
+/* A later version's record is stepped over, or ends it, as its type says. */
+Test(nodeset, later_versions)
+{
+	struct nodeset set = {0}, back = {0};
+	struct replay replay = {.set = &back, .salt = SALT};
+	struct test_sender senders[NODES];
+	struct buf head = BUF_INIT;
+	size_t pos = RECFILE_HEADER;
+
+	make_head(&set, senders, &head);
+	record_put(&head, SALT, RECORD_CRITICAL - 1, 0, "?", 1);
+	put_snapshot(&senders[0], 0, &head);
+	cr_assert_eq(replay_records(&replay, head.data, head.len, &pos), 0);
+	cr_assert(replay.samples > 0 && replay.damage_bytes == 0 && pos == head.len);
+	record_put(&head, SALT, RECORD_CRITICAL, 0, "!", 1);
+	cr_assert_eq(replay_records(&replay, head.data, head.len, &pos), -EPROTO);
+	replay_release(&replay);
+	nodeset_release(&back);
+	release(&set, senders, &head);
+}

@@ -106,3 +106,16 @@ Test(rowcode, random_bytes_do_no_harm)
 		row_decode(&schema, test_rand_below(2), bytes, len, row);
 	}
 }
+
+/* By docs/FORMAT.md, reckoned elsewhere. */
+Test(rowcode, hashes_are_those_of_the_format)
+{
+	const uint64_t some[] = {1, 2, 3}, many[] = {1, 2, 3, 4, 5, 6, 7, 8, 9};
+	const uint64_t zeros[5] = {0}, ones[4] = {~0ull, ~0ull, ~0ull, ~0ull};
+
+	cr_expect_eq(row_hash(NULL, 0), 0xfca1a52e);
+	cr_expect_eq(row_hash(some, 3), 0xb1ffa5d2);
+	cr_expect_eq(row_hash(zeros, 5), 0x3aeef992);
+	cr_expect_eq(row_hash(many, 9), 0x5deccd3c);
+	cr_expect_eq(row_hash(ones, 4), 0xd802ce59);
+}
