@@ -204,7 +204,7 @@ static int replace_head(struct store *s, const struct head *head)
 	int err;
 
 	pthread_mutex_lock(&s->lock);
-	err = store_add_old(s, s->head.number);
+	err = s->head.fd < 0 ? 0 : store_add_old(s, s->head.number);
 	s->head_records = 0;
 	s->head_began_ns = clock_monotonic_ns();
 	s->stats.head_bytes = head->size;
@@ -220,16 +220,16 @@ static int replace_head(struct store *s, const struct head *head)
  */
 static int leave_broken_head(struct store *s)
 {
-	struct buf state = BUF_INIT;
+	struct buf rebuilt = BUF_INIT, *state = s->head.fd < 0 ? &s->first_state : &rebuilt;
 	struct head head;
-	int err = head_rebuild_state(&s->head, &state);
+	int err = s->head.fd < 0 ? 0 : head_rebuild_state(&s->head, &rebuilt);
 
 	if (!err)
 		err = head_create(
-			s->dirfd, take_number(s), s->salt, &state, &s->flying.bytes, &head);
-	buf_release(&state);
+			s->dirfd, take_number(s), s->salt, state, &s->flying.bytes, &head);
+	buf_release(&rebuilt);
 	if (!err) {
-		diag_warning("%s: a new head after a failed sync", s->dir);
+		diag_warning("%s: a new head after a failed write", s->dir);
 		replace_head(s, &head);
 	}
 	return err;
@@ -292,16 +292,20 @@ int store_sync(struct store *s)
 
 /* --- sealing -------------------------------------------------------------------------------- */
 
+/* Under lock. */
+static bool head_due(const struct store *s, uint64_t now_ns)
+{
+	return s->head_records > s->opt.head_bytes ||
+	       (s->head_records > 0 && now_ns - s->head_began_ns > s->opt.head_age_ns);
+}
+
 bool store_seal_due(const struct store *cs, uint64_t now_ns)
 {
 	struct store *s = (struct store *)cs; /* only its mutex */
-	uint64_t limit = s->opt.head_bytes;
 	bool due;
 
 	pthread_mutex_lock(&s->lock);
-	due = s->head_records > limit ||
-	      (s->head_records > 0 && now_ns - s->head_began_ns > s->opt.head_age_ns);
-	due = (due || s->nold > 0) && now_ns >= s->retry_ns;
+	due = (head_due(s, now_ns) || s->nold > 0) && now_ns >= s->retry_ns;
 	pthread_mutex_unlock(&s->lock);
 	return due;
 }
@@ -338,7 +342,8 @@ out:
 	return err;
 }
 
-static int seal_one(struct store *s, uint64_t number, struct errmsg *e)
+/* Seals the head at this place of s->old, and takes it out of there. */
+static int seal_one(struct store *s, size_t at, uint64_t number, struct errmsg *e)
 {
 	char name[HEAD_NAME_SIZE];
 	uint64_t size;
@@ -351,39 +356,68 @@ static int seal_one(struct store *s, uint64_t number, struct errmsg *e)
 	if (err) /* both exist: the sealed one counts, and opening removes the head */
 		diag_warning("%s/%s: cannot remove: %s", s->dir, name, strerror(-err));
 	pthread_mutex_lock(&s->lock);
-	memmove(s->old, s->old + 1, (s->nold - 1) * sizeof(*s->old));
 	s->nold--;
+	memmove(s->old + at, s->old + at + 1, (s->nold - at) * sizeof(*s->old));
 	s->stats.sealed_files++;
 	s->stats.sealed_bytes += size;
 	pthread_mutex_unlock(&s->lock);
 	return 0;
 }
 
-static bool first_old(struct store *s, uint64_t *ret)
+static bool old_at(struct store *s, size_t at, uint64_t *ret)
 {
 	bool any;
 
 	pthread_mutex_lock(&s->lock);
-	any = s->nold > 0;
+	any = at < s->nold;
 	if (any)
-		*ret = s->old[0];
+		*ret = s->old[at];
 	pthread_mutex_unlock(&s->lock);
 	return any;
 }
 
+/* One that can't be read must not keep the others from being sealed. */
+static int seal_old(struct store *s, struct errmsg *e)
+{
+	uint64_t number;
+	size_t at = 0;
+	int first_err = 0;
+
+	while (old_at(s, at, &number)) {
+		int err = seal_one(s, at, number, first_err ? NULL : e);
+
+		if (err && err != -EIO && err != -EBADMSG)
+			return err;
+		at += err != 0;
+		first_err = first_err ? first_err : err;
+	}
+	return first_err;
+}
+
+/* Heads are left from before, and this one has still time: a retry must not make ever more of them. */
+static bool only_old_due(struct store *s)
+{
+	bool only;
+
+	pthread_mutex_lock(&s->lock);
+	only = s->nold > 0 && !head_due(s, clock_monotonic_ns());
+	pthread_mutex_unlock(&s->lock);
+	return only;
+}
+
 int store_seal(struct store *s, struct errmsg *e)
 {
-	uint64_t began = clock_monotonic_ns(), number;
+	uint64_t began = clock_monotonic_ns();
 	int err;
 
 	pthread_mutex_lock(&s->seal);
 	pthread_mutex_lock(&s->io);
-	err = rotate_head(s);
+	err = only_old_due(s) ? 0 : rotate_head(s);
 	pthread_mutex_unlock(&s->io);
 	if (err)
 		err_set(e, err, "%s: cannot begin a new head: %s", s->dir, strerror(-err));
-	while (!err && first_old(s, &number))
-		err = seal_one(s, number, e);
+	else
+		err = seal_old(s, e);
 	pthread_mutex_lock(&s->lock);
 	if (err)
 		s->retry_ns = clock_monotonic_ns() + SEAL_RETRY_NS;

@@ -27,7 +27,8 @@ struct store {
 	uint32_t salt; /* of all heads that are written here */
 
 	/* under io */
-	struct head head;
+	struct head head; /* fd -1: none could be made when the store was opened */
+	struct buf first_state; /* ... and what it would have begun with */
 	struct batch flying;
 
 	/* under lock */

@@ -19,6 +19,7 @@
 
 #define HEAD_BYTES_DEFAULT  (64ull << 20)
 #define HEAD_AGE_NS_DEFAULT (3600 * NSEC_PER_SEC)
+#define HEAD_TRIES          3
 #define BAD_DIR             "bad"
 
 /* --- what is set aside ---------------------------------------------------------------------- */
@@ -212,32 +213,34 @@ static bool sealed_is_whole(struct store *s, uint64_t number)
 }
 
 /* A head and a sealed file of one number: the crash was behind the rename and before the unlink. */
-static int resolve_double(struct store *s, uint64_t number, bool *ret_head_counts)
+static void resolve_double(struct store *s, uint64_t number, bool *ret_head_counts)
 {
 	char head[HEAD_NAME_SIZE], sealed[SEALED_NAME_SIZE];
+	int err;
 
 	snprintf(head, sizeof(head), HEAD_NAME_FORMAT, (unsigned long long)number);
 	snprintf(sealed, sizeof(sealed), SEALED_NAME_FORMAT, (unsigned long long)number);
 	*ret_head_counts = !sealed_is_whole(s, number);
-	return *ret_head_counts ? move_to_bad(s, sealed) : os->unlink(s->dirfd, head);
+	if (*ret_head_counts)
+		move_to_bad(s, sealed); /* if it can't be moved, sealing the head replaces it */
+	else if ((err = os->unlink(s->dirfd, head)))
+		diag_warning("%s/%s: cannot remove: %s", s->dir, head, strerror(-err));
 }
 
-static int resolve_doubles(struct opening *o)
+static void resolve_doubles(struct opening *o)
 {
 	struct numbers *heads = &o->names.heads;
 	size_t kept = 0;
-	int err = 0;
 
-	for (size_t i = 0; i < heads->n && !err; i++) {
+	for (size_t i = 0; i < heads->n; i++) {
 		bool head_counts = true;
 
 		if (numbers_have(&o->names.sealed, heads->list[i]))
-			err = resolve_double(o->s, heads->list[i], &head_counts);
+			resolve_double(o->s, heads->list[i], &head_counts);
 		if (head_counts)
 			heads->list[kept++] = heads->list[i];
 	}
 	heads->n = kept;
-	return err;
 }
 
 /*
@@ -266,6 +269,24 @@ static int recall_nodes(struct opening *o)
 	return err;
 }
 
+/*
+ * What can't be read, also when tried again, must not keep the rest from being served. It stays where
+ * it is, and sealing tries it later; what it holds may meanwhile come again from the providers.
+ */
+static int open_head_or_leave(struct opening *o, bool only, struct errmsg *e)
+{
+	struct errmsg why = {""};
+	int err;
+
+	for (int tries = 0; tries < HEAD_TRIES; tries++) {
+		err = open_head(o, only, &why);
+		if (err != -EIO && err != -EACCES)
+			return err ? err_set(e, err, "%s", why.text) : 0;
+	}
+	diag_error("%s: left out until it can be read", why.text);
+	return store_add_old(o->s, o->number);
+}
+
 static int open_heads(struct opening *o, struct errmsg *e)
 {
 	const struct numbers *heads = &o->names.heads, *sealed = &o->names.sealed;
@@ -279,7 +300,7 @@ static int open_heads(struct opening *o, struct errmsg *e)
 		s->next_number = sealed->list[sealed->n - 1] + 1;
 	for (size_t i = 0; i < heads->n && !err; i++) {
 		o->number = heads->list[i];
-		err = open_head(o, heads->n == 1, e);
+		err = open_head_or_leave(o, heads->n == 1, e);
 	}
 	return err;
 }
@@ -292,6 +313,14 @@ static int begin_head(struct store *s, struct errmsg *e)
 	s->head_records = 0;
 	if (!err)
 		err = head_create(s->dirfd, s->next_number++, s->salt, &state, NULL, &s->head);
+	if (err == -ENOSPC || err == -EDQUOT || err == -EIO) {
+		diag_warning("%s: cannot begin a head: %s; trying again when there is something to "
+			     "write",
+			s->dir, strerror(-err));
+		s->head = (struct head){.fd = -1, .salt = s->salt, .broken = true};
+		s->first_state = state;
+		return 0;
+	}
 	buf_release(&state);
 	return err ? err_set(e, err, "%s: cannot begin a head: %s", s->dir, strerror(-err)) : 0;
 }
@@ -343,6 +372,7 @@ static void store_free(struct store *s)
 	nodeset_release(&s->nodes);
 	batch_release(&s->batch);
 	batch_release(&s->flying);
+	buf_release(&s->first_state);
 	free(s->durable);
 	free(s->old);
 	free(s->dir);
@@ -370,12 +400,11 @@ static int recover(struct opening *o, struct errmsg *e)
 	struct store *s = o->s;
 	int err = names_list(s->dirfd, &o->names);
 
-	for (size_t i = 0; i < o->names.ntemps && !err; i++)
-		err = os->unlink(s->dirfd, o->names.temps[i]);
-	if (!err)
-		err = resolve_doubles(o);
 	if (err)
-		return err_set(e, err, "%s: cannot put in order: %s", s->dir, strerror(-err));
+		return err_set(e, err, "%s: cannot be listed: %s", s->dir, strerror(-err));
+	for (size_t i = 0; i < o->names.ntemps; i++)
+		os->unlink(s->dirfd, o->names.temps[i]); /* if not now, the next time */
+	resolve_doubles(o);
 	err = open_heads(o, e);
 	if (!err && s->head.fd >= 0)
 		s->salt = s->head.salt;

@@ -445,3 +445,88 @@ Test(store, append_sync_and_seal_may_run_at_once)
 	printf("%llu syncs, %llu seals\n", (unsigned long long)t.syncs,
 		(unsigned long long)t.seals);
 }
+
+/* --- when the system says no ---------------------------------------------------------------- */
+
+static struct os_ops denying;
+static const char *denied; /* a name that can't be opened */
+static int denied_err;
+static bool deny_new; /* no file can be made */
+
+static int denying_open(int dirfd, const char *name, int flags, mode_t mode)
+{
+	if (deny_new && (flags & O_CREAT) && strstr(name, ".tmp"))
+		return -ENOSPC;
+	if (denied && !strcmp(name, denied))
+		return denied_err;
+	return os_real.open(dirfd, name, flags, mode);
+}
+
+static void deny(const char *name, int err)
+{
+	denying = os_real;
+	denying.open = denying_open;
+	denying.fsync = denying.fdatasync = test_no_sync;
+	denied = name;
+	denied_err = err;
+	os = &denying;
+}
+
+static unsigned int count_heads(void)
+{
+	unsigned int n = 0;
+
+	for (unsigned int i = 1; i < 100; i++) {
+		char name[40];
+
+		snprintf(name, sizeof(name), "head-%08u.rec", i);
+		n += exists(name);
+	}
+	return n;
+}
+
+Test(store, a_head_that_cannot_be_read_costs_only_itself)
+{
+	struct store *st = open_in(NULL);
+	struct test_sender s;
+	struct errmsg e;
+
+	test_sender_start(&s, 0);
+	poll_and_append(st, &s, 3);
+	cr_assert_eq(store_close(st), 0);
+	deny("head-00000001.rec", -EIO);
+	st = open_in(NULL);
+	test_append(st, &s, 0); /* as its provider would, whose ring still has them */
+	for (int i = 0; i < 4; i++) {
+		poll_and_append(st, &s, 1);
+		cr_assert_eq(store_sync(st), 0);
+		cr_expect_lt(store_seal(st, &e), 0);
+	}
+	cr_expect_leq(count_heads(), 2, "%u heads", count_heads());
+	denied = NULL;
+	cr_assert_eq(store_seal(st, &e), 0, "%s", e.text);
+	cr_expect(!exists("head-00000001.rec"), "sealed now");
+	cr_assert_eq(store_close(st), 0);
+	cr_expect_eq(samples_there(0), 7);
+	test_sender_stop(&s);
+}
+
+Test(store, opens_on_a_full_disk_and_writes_when_there_is_room)
+{
+	struct test_sender s;
+	struct store *st;
+
+	deny(NULL, 0);
+	deny_new = true;
+	st = open_in(NULL);
+	test_sender_start(&s, 0);
+	poll_and_append(st, &s, 3);
+	cr_expect_eq(store_sync(st), -ENOSPC);
+	cr_expect_eq(count_heads(), 0);
+	deny_new = false;
+	poll_and_append(st, &s, 1);
+	cr_assert_eq(store_sync(st), 0);
+	cr_assert_eq(store_close(st), 0);
+	cr_expect_eq(samples_there(0), 4);
+	test_sender_stop(&s);
+}
