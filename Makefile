@@ -2,6 +2,9 @@
 # tally. Everything that is made goes to $(B), "build" unless told otherwise. `make help` lists targets.
 
 B      ?= build
+ifeq ($(strip $(B)),)
+$(error B, the build directory, is empty)
+endif
 PREFIX ?= /usr/local
 SYSCONFDIR ?= /etc
 CC     ?= gcc

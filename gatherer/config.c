@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Options of tally-gatherer: the table, and the checks that need more than one of them. */
 #include "gatherer/config.h"
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What comes in. Records are appended to history as they are; the store decides what is new. An
  * acknowledgement names what the store says is durable, so it can't promise more than that.

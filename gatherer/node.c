@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The table of nodes: an array of pointers sorted by id. Nodes are few and rarely new. */
 #include "gatherer/node.h"
 

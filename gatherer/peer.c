@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* One accepted connection. gatherer/peer.h draws its states. */
 #include "gatherer/peer.h"
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The gatherer's own metrics. One table says which number of which statistics is which metric; a
  * snapshot is those numbers, written by a stream writer as a provider would, and appended to history.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Where a history is, and whether there is one: a directory with a head or a sealed file in it. */
 #include "tools/histdir.h"
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * tally-munin: a munin plugin that reads the gatherer's history. One graph is one metric, named by
  * the link under which the plugin is called (tally_METRIC), by an argument or by the environment

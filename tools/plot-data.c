@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What a plot shows: points with their gaps, and texts. What all series have in common stands in
  * the title, once; the legend names only that in which they differ.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The axes of a plot: round steps for values and times, and their labels. */
 #include "tools/plot.h"
 

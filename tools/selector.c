@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The selector's parser (recursive descent, one function per rule of the grammar) and its match. */
 #include "tools/selector.h"
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* `tally check` and `tally size`: is a history whole, and how small is it. */
 #include "tools/tally.h"
 

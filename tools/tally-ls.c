@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* `tally ls`: which nodes and series a history holds. */
 #include "tools/tally.h"
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* `tally plot`: series as a graph, in the terminal or as a PNG picture. */
 #include "tools/tally.h"
 

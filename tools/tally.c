@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The `tally` command: one table drives dispatch, the list in --help and the suggestions. */
 #include "tools/tally.h"
 

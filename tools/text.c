@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Escaping for JSON, CSV and terminals, on one strict UTF-8 decoder. */
 #include "tools/text.h"
 

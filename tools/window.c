@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Increases, rates and steps; see the drawing in the header. */
 #include "tools/window.h"
 

@@ -11,7 +11,10 @@
 
 #include "user/lib/recfile.h"
 
-/* Copies records of salt 0 to out, under another salt; what stands between two NODE records becomes one STATE record. */
+/*
+ * Copies records of salt 0 to out, under another salt; what stands between two NODE records becomes
+ * one STATE record.
+ */
 int packed_put_state(const struct buf *records, uint32_t salt, struct buf *out);
 /* The records inside, to out. -EBADMSG. */
 int packed_unpack(const struct record *state, struct buf *out);

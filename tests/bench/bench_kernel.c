@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What module "sched" costs: CPU time of a pipe round trip between two threads on one CPU (two context
  * switches and hardly anything else) with its program attached and without, in blocks that alternate

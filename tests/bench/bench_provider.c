@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What the provider costs: tallyd with all producers at 1 s and one TLS link to a gatherer, measured
  * from outside for a minute; and what a poll of many segments takes, in this process.

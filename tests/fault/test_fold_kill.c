@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The folding process is killed at its N-th stop (before and after each system call), for N = 1, 2,
  * ... until it gets through. After each kill a new provider must find the exact total: nothing lost,

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Producer "sched" on the running kernel: its figures against those that the kernel keeps by other
  * means (/proc/stat, schedstat, thread clocks), its privileges, and what it leaves behind.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * mkhistory DIR [END]: a small history whose every value is known, for tests of what reads histories.
  *

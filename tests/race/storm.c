@@ -191,7 +191,8 @@ static void mode_vfork(void)
 }
 
 /*
- * The first count of forked children and grandchildren is their vfork child's. They go on counting while relatives start so many threads that rows are wanted.
+ * The first count of forked children and grandchildren is their vfork child's. They go on counting
+ * while relatives start so many threads that rows are wanted.
  */
 static void vfork_first(void)
 {

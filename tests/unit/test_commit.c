@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Group commit: many who ask share a sync, who is in a hurry does not wait, nothing is promised early. */
 #include <criterion/criterion.h>
 #include <poll.h>

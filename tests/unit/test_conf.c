@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Options: values, files with every kind of mistake, command lines, and who wins. */
 #include <criterion/criterion.h>
 #include <criterion/redirect.h>

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Options of the gatherer: defaults, addresses, intervals of single providers. */
 #include <arpa/inet.h>
 #include <criterion/criterion.h>

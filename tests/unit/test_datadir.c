@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* A daemon's own directory: foreign ones stay as they are, one daemon uses it at a time. */
 #include <criterion/criterion.h>
 #include <fcntl.h>

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The gatherer's furl: its secret is kept, its hosts follow the options, nothing is guessed. */
 #include <criterion/criterion.h>
 #include <stdio.h>

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The journal of folds against a model that is an array: random folds, repeats, restarts and rewrites;
  * the journal cut at every byte, damaged, and on a full disk.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Frames: what is put is parsed again, whatever way it is cut, and nothing else is taken for one. */
 #include <criterion/criterion.h>
 #include <event2/buffer.h>

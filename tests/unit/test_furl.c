@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Furls: exact round trip, and a clear refusal of everything that is not quite one. */
 #include <criterion/criterion.h>
 #include <fcntl.h>

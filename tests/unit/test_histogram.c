@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Bucket arithmetic: every edge of every range that is allowed, random values against a search, and
  * the header in the languages that use it.

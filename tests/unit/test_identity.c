@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Keys and TLS contexts: made once, refused when others can read them, seen by the peer. */
 #include <criterion/criterion.h>
 #include <openssl/bio.h>

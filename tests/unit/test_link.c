@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The provider's link against a gatherer made here, in the same event loop, that answers as each test
  * wants it. The gatherer notes every frame as a letter: H(ello) R(ecords) A(nswer).

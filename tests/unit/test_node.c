@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Names of nodes made harmless, and each node's own place in the interval. */
 #include <criterion/criterion.h>
 #include <string.h>

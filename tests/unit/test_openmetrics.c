@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The page for scrapers: order, cumulative buckets, escapes, and what must be left out of it. */
 #include <criterion/criterion.h>
 #include <stdio.h>

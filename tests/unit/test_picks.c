@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The history here is a fake of eight series, so that the module is seen alone. */
 #include <criterion/criterion.h>
 

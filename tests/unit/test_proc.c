@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The producer "proc" over files of our own: exact values, shapes that change, damage, garbage. */
 #include <criterion/criterion.h>
 #include <fcntl.h>

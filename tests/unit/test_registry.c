@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Registration checks the interface; producers that fail spoil nothing for the others. */
 #include <criterion/criterion.h>
 #include <stdio.h>

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The ring: what goes in comes out, through limits, restarts, damage, truncation at every byte, and a
  * disk that is full. What is read is applied to a stream, as a gatherer does.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The producer "segments" over segments written by hand: sums per program and user, gauges, death,
  * restarts of the provider at every stage, refusals.

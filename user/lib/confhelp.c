@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* --help from the table of options, wrapped at 80 columns, with the defaults that are in force. */
 #include "user/lib/confvalue.h"
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Values of options as text: whole numbers, sizes and times with units, yes and no, levels of the
  * log. Exact: a fraction is taken only if it is a whole number of the smallest unit.

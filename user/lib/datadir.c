@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* A daemon's own directory: looked at first, then locked, and only then changed. */
 #include "user/lib/datadir.h"
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The log: formats one line into a buffer on the stack, makes control characters visible, and
  * writes it with one write(2), so that lines of threads and processes never mix.

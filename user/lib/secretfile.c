@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Reading small files that nobody else may read. Checks are made on the open file, not on its name. */
 #include "user/lib/secretfile.h"
 

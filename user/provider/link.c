@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The provider's link to one gatherer: dialling, the pin, back-off, the end. What is said on it is in
  * linktalk.c; link_int.h draws the states.

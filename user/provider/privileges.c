@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Dropping privileges, and handing over to the user what root has made before. */
 #include "user/provider/privileges.h"
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The producer "proc": system-wide text files of /proc, each a group of its own. Descriptors are kept
  * (a name is looked up once, and privileges may go), a poll is one pread or two and a walk, without

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What stands in the files of /proc. Numbers are scanned by hand: they are unsigned and decimal, and
  * one that is followed by anything but a blank makes the file a damaged one.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Programs and their totals. Metrics only ever join a program, so an index stays what it is. */
 #include "user/provider/programs.h"
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The provider: its producers, the numbering of snapshots, and the ring that takes each of them. */
 #include "user/provider/provider.h"
 

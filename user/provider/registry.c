@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The producers: registration with a check of their interface, opening, and one call each a poll. */
 #include "user/provider/snapshot.h"
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Producer "sched": context switches, time on CPU and run-queue latency, counted by the program of
  * bpf/sched.bpf.c in one struct sched_cpu per possible CPU (bpf/sched.h), which is mapped read-only

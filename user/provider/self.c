@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The producer "self": what the provider costs and how it is. It comes last, so that the figures of
  * the other producers are those of this very snapshot; its own are of the one before.

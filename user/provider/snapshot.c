@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /* A snapshot while it is built. Its array grows to what is needed and stays. */
 #include "user/provider/snapshot.h"
 
