@@ -84,6 +84,8 @@ stop full
 "$DUMP" "$T/full/ring" tallyd_ring_errors_total >"$T/full.txt" || fail "the ring after a full disk"
 within "snapshots when there was room again" "$(wc -l <"$T/full.txt")" 3 30
 within "errors that were counted" "$(tail -n 1 "$T/full.txt" | cut -d ' ' -f 3)" 5 30
+within "first number that was kept: the lost ones have theirs" \
+	"$(head -n 1 "$T/full.txt" | cut -d ' ' -f 2)" 6 40
 
 if [ "$(id -u)" = 0 ]; then
 	# From root to an ordinary user: nothing is left of it.

@@ -231,10 +231,9 @@ static int store_snapshot(struct provider *p)
 {
 	struct snapshot *s = &p->snapshot;
 	uint64_t seq;
-	int err = ring_prepare(p->ring, p->writer);
+	int err, prepared = ring_prepare(p->ring, p->writer);
 
-	if (err)
-		return ring_failed(p, err);
+	/* it has its number even if it can't be kept: the gap in the numbers tells of it */
 	buf_reset(&p->records);
 	err = stream_writer_snapshot(
 		p->writer, s->realtime_ns, s->monotonic_ns, s->due, s->n, &p->records, &seq);
@@ -242,7 +241,7 @@ static int store_snapshot(struct provider *p)
 		diag_error("no snapshot: %s", strerror(-err));
 		return err;
 	}
-	err = ring_append(p->ring, &p->records);
+	err = prepared ? prepared : ring_append(p->ring, &p->records);
 	if (err) {
 		stream_writer_lost(p->writer);
 		return ring_failed(p, err);

@@ -356,6 +356,10 @@ static int begin_file(struct ring *r, struct stream_writer *w)
 	if (err)
 		goto out;
 	fd = create_file(r, &start);
+	if (fd == -ENOSPC && r->nfiles > 1) { /* the new is worth more than the oldest */
+		drop_oldest(r);
+		fd = create_file(r, &start);
+	}
 	if (fd < 0) {
 		err = fd;
 		goto out;
