@@ -199,8 +199,8 @@ TALLY_SLOW_ int tally_may_be_vfork_(uint32_t pid)
 	if (parent == 0 || tally_sys_(SYS_kcmp, pid, pid, TALLY_KCMP_VM_, 0, 0, 0) != 0)
 		return 1;
 	same = tally_sys_(SYS_kcmp, pid, parent, TALLY_KCMP_VM_, 0, 0, 0);
-	if (same ==
-		-TALLY_EPERM_) /* a stranger: whose memory this is, that one could be compared */
+	/* The parent is a stranger: one who shared this memory could be compared with it. */
+	if (same == -TALLY_EPERM_)
 		return tally_sys_(SYS_prctl, TALLY_PR_GET_DUMPABLE_, 0, 0, 0, 0, 0) != 1;
 	return same <= 0;
 }
