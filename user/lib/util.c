@@ -63,6 +63,16 @@ int boot_id_read(uint8_t ret[16])
 	return err;
 }
 
+uint64_t hash_bytes(uint64_t start, const void *p, size_t n)
+{
+	const uint8_t *bytes = p;
+	uint64_t h = start;
+
+	for (size_t i = 0; i < n; i++)
+		h = (h ^ bytes[i]) * 0x100000001b3ull;
+	return h ^ h >> 29;
+}
+
 int random_bytes(void *out, size_t n)
 {
 	uint8_t *p = out;

@@ -16,6 +16,12 @@ uint64_t clock_monotonic_ns(void); /* CLOCK_MONOTONIC */
 int64_t clock_realtime_ns(void);
 /* 16 bytes of /proc/sys/kernel/random/boot_id; all zero and a negative code if unreadable. */
 int boot_id_read(uint8_t ret[16]);
+/*
+ * FNV-1a, 64 bits, with its high bits folded down so that the low ones serve as a table's index. For
+ * several texts, the result of one is the start of the next. No defence against chosen texts.
+ */
+#define HASH_START 0xcbf29ce484222325ull
+uint64_t hash_bytes(uint64_t start, const void *p, size_t n);
 /* Fills from getrandom(2). */
 int random_bytes(void *out, size_t n);
 /* write(2) until all is written. -errno. */

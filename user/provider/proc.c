@@ -41,19 +41,14 @@ struct proc {
 
 /* --- sink ------------------------------------------------------------------------------------ */
 
-static uint64_t hash_bytes(uint64_t h, const char *p, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		h = (h ^ (uint8_t)p[i]) * 0x100000001b3ull;
-	return h * 31 + n;
-}
-
 static uint64_t hash_key(const struct proc_metric *m, const struct proc_label *labels)
 {
-	uint64_t h = hash_bytes(0xcbf29ce484222325ull, m->name, strlen(m->name));
+	uint64_t h = hash_bytes(HASH_START, m->name, strlen(m->name) + 1);
 
-	for (; labels && labels->name; labels++)
+	for (; labels && labels->name; labels++) {
+		h = hash_bytes(h, &labels->len, sizeof(labels->len));
 		h = hash_bytes(h, labels->value, labels->len);
+	}
 	return h;
 }
 

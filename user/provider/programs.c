@@ -118,19 +118,10 @@ int programs_find(struct programs *ps, const char *name, uid_t uid, struct progr
 
 /* --- metrics --------------------------------------------------------------------------------- */
 
-static uint64_t hash_name(const char *s)
-{
-	uint64_t h = 0xcbf29ce484222325ull;
-
-	while (*s)
-		h = (h ^ (uint8_t)*s++) * 0x100000001b3ull;
-	return h ^ h >> 29;
-}
-
 /* The slot of this name, or the free one where it would be. The table is never full. */
 static uint32_t *find_slot(const struct program *p, const char *name)
 {
-	size_t at = hash_name(name) & (p->nslots - 1);
+	size_t at = hash_bytes(HASH_START, name, strlen(name)) & (p->nslots - 1);
 
 	while (p->slots[at] && strcmp(p->group.schema.series[p->slots[at] - 1].name, name))
 		at = (at + 1) & (p->nslots - 1);

@@ -34,15 +34,6 @@ const char *const segment_refusals[REFUSED_REASONS] = {
 
 /* --- entries --------------------------------------------------------------------------------- */
 
-static uint64_t hash_name(const char *s)
-{
-	uint64_t h = 0xcbf29ce484222325ull;
-
-	while (*s)
-		h = (h ^ (uint8_t)*s++) * 0x100000001b3ull;
-	return h ^ h >> 31;
-}
-
 void entry_release(struct entry *e)
 {
 	segfile_close(e->seg);
@@ -326,7 +317,7 @@ static bool ends_in_new(const char *name)
 /* A directory entry. False: there is something left to do at the next poll. */
 static bool scan_name(struct segments *s, const struct dirent *d, size_t *opens)
 {
-	uint64_t hash = hash_name(d->d_name);
+	uint64_t hash = hash_bytes(HASH_START, d->d_name, strlen(d->d_name));
 	struct entry *e;
 
 	if (d->d_name[0] == '.')
