@@ -11,7 +11,6 @@ struct head {
 	uint64_t number;
 	uint32_t salt;
 	uint64_t size; /* durable bytes; what is behind them does not count */
-	uint64_t begun; /* of them, the state that the file began with */
 	bool broken; /* a sync has failed: not to be written again */
 };
 
