@@ -14,8 +14,12 @@
 #include "user/lib/buf.h"
 #include "user/lib/err.h"
 
-/* Limits of a segment that is read; a larger one is refused with -E2BIG. */
-#define SEGFILE_DESC_MAX    65536u
+/*
+ * Limits of a segment that is read; a larger one is refused with -E2BIG. What an open one takes: its
+ * text, and at most 52 bytes a metric (40 if cells are laid out in order): 14.5 MiB at the limits; for
+ * as long as it is opened, 32 bytes a metric more.
+ */
+#define SEGFILE_DESC_MAX    131072u /* more than fit into the largest row */
 #define SEGFILE_ROW_MAX     (1u << 20) /* bytes of a row */
 #define SEGFILE_STRINGS_MAX (8u << 20)
 #define SEGFILE_ROWS_MAX    65536u
@@ -28,6 +32,8 @@ struct segfile_metric {
 	int8_t scale;
 	uint32_t cell; /* byte offset in a row */
 };
+
+struct segfile_span;
 
 struct segfile {
 	/* identity, from the kernel */
@@ -50,7 +56,8 @@ struct segfile {
 	int fd;
 	struct tally_segment header;
 	char *strings;
-	uint64_t *sums; /* of the read that is under way */
+	struct segfile_span *spans; /* how a row's cells become values */
+	size_t nspans;
 };
 
 /*
@@ -62,7 +69,8 @@ int segfile_open(int dirfd, const char *name, struct segfile **ret, struct errms
 void segfile_close(struct segfile *s); /* drops the lock too */
 /*
  * Reads the rows and sums them into s->values. -EBADMSG if the file shrank: values are unchanged.
- * scratch is emptied and used for rows; one serves many files, one after the other.
+ * scratch is emptied and used for rows (two of them and 64 KiB); one serves many files, one after the
+ * other.
  */
 int segfile_read(struct segfile *s, struct buf *scratch);
 /*
