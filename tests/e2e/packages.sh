@@ -7,7 +7,7 @@
 mkdir -p "$T/fake" "$T/packaging"
 cp tools/packaging/packages.sh "$T/packaging/"
 chmod -R a+rX "$T"
-printf '[build]\nalpha # a comment\n# beta\nbeta\n[check]\ngamma\n' >"$T/packaging/packages.txt"
+printf '[build]\nalpha # a comment\n# beta\nbeta\n[check]\ngamma\n[bench]\ndelta unpacked\n' >"$T/packaging/packages.txt"
 
 # Which are installed is a file; "install" appends to it.
 cat >"$T/fake/dpkg-query" <<-END
@@ -17,10 +17,16 @@ END
 cat >"$T/fake/apt-get" <<-END
 	#!/bin/bash
 	echo "apt-get \$*" >>"$T/calls"
+	[ "\${*: -2:1}" != download ] || echo "\${@: -1}" >"\${@: -1}_1.deb"
 	for word; do
 		case \$word in alpha|beta|gamma) echo "\$word" >>"$T/installed" ;; esac
 	done
 	[ ! -e "$T/broken" ]
+END
+cat >"$T/fake/dpkg-deb" <<-END
+	#!/bin/bash
+	echo "dpkg-deb \$*" >>"$T/calls"
+	cp "\$2" "\$3/files" && [ ! -e "$T/broken" ]
 END
 chmod +x "$T/fake/"*
 
@@ -45,6 +51,25 @@ packages build check
 same "exit code without root" "$CODE" 1
 contains "what is missing" "$OUT" 'missing: gamma$'
 same "commands to run" "$(grep -c '^    sudo .*packages.sh build check$' <<<"$OUT")" 1
+
+# One that is only unpacked needs no root, is not installed, and comes once.
+mkdir -p "$T/b"
+[ "$(id -u)" != 0 ] || chmod 777 "$T/b"
+: >"$T/calls"
+chmod a+rw "$T/calls"
+touch "$T/broken"
+packages bench
+same "exit code if it can't be unpacked" "$CODE" 1
+same "nothing half unpacked" "$(ls -d "$T/b/unpacked/delta" 2>&1 | grep -c 'No such')" 1
+rm "$T/broken"
+packages bench
+same "exit code of unpacking" "$CODE" 0
+same "its files" "$(ls "$T/b/unpacked/delta")" files
+packages bench
+same "unpacked already" "$CODE:$OUT" "0:"
+same "how often it was fetched" "$(grep -c download "$T/calls")" 2
+same "nothing was installed" "$(grep -c install "$T/calls")" 0
+: >"$T/calls"
 
 # The rest would install: as root, where nothing but the guard of daemons is touched for a moment.
 if [ "$(id -u)" = 0 ]; then

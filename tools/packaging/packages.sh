@@ -7,17 +7,25 @@
 # Some of the packages are daemons, which Debian would start and enable. Here they are only ever run by
 # tests, as children with a configuration of their own: those that come in are neither started nor left
 # enabled. A daemon that was installed before is left as it is.
+#
+# A package marked "unpacked" is not installed at all: its files come to $B/unpacked/NAME, and nothing of
+# it runs. That is for daemons that start themselves past all that (pcp calls systemctl, and fails where
+# no systemd runs); the libraries it needs are listed beside it.
 set -u
 HERE=$(dirname "$0")
 POLICY=/usr/sbin/policy-rc.d
 POLICY_KEPT=$POLICY.before-tally
 export DEBIAN_FRONTEND=noninteractive LC_ALL=C
 
+# packages_of yes|no SECTION...: those to be unpacked, or to be installed.
 packages_of()
 {
-	awk -v sections=" $* " '
+	local unpacked=$1
+	shift
+	awk -v sections=" $* " -v unpacked="$unpacked" '
 		/^\[/ { on = index(sections, " " substr($0, 2, length($0) - 2) " ") > 0; next }
-		on && /^[a-z0-9]/ { print $1 }' "$HERE/packages.txt" | sort -u
+		on && /^[a-z0-9]/ && ($2 == "unpacked") == (unpacked == "yes") { print $1 }
+		' "$HERE/packages.txt" | sort -u
 }
 
 is_installed()
@@ -28,8 +36,16 @@ is_installed()
 missing_of()
 {
 	local package
-	for package in $(packages_of "$@"); do
+	for package in $(packages_of no "$@"); do
 		is_installed "$package" || echo "$package"
+	done
+}
+
+packed_of()
+{
+	local package
+	for package in $(packages_of yes "$@"); do
+		[ -d "$B/unpacked/$package" ] || echo "$package"
 	done
 }
 
@@ -116,6 +132,27 @@ install_missing()
 	return "$code"
 }
 
+# Needs no root, if the package lists are there.
+unpack()
+{
+	local folder=$B/unpacked package=$1 code=0
+	local new=$folder/$package.new log=$B/packages.log
+	echo "packages: unpacking $package"
+	rm -rf "$new" && mkdir -p "$new" || return 1
+	(cd "$new" && apt-get -q download "$package" </dev/null) >"$log" 2>&1 ||
+		{ [ "$(id -u)" = 0 ] && apt-get -q update </dev/null >>"$log" 2>&1 &&
+			(cd "$new" && apt-get -q download "$package" </dev/null) >>"$log" 2>&1; } ||
+		code=1
+	if [ "$code" = 0 ] && dpkg-deb -x "$new"/*.deb "$new" >>"$log" 2>&1; then
+		rm -f "$new"/*.deb
+		mv "$new" "$folder/$package"
+		return
+	fi
+	tail -n 15 "$log" >&2
+	echo "packages: $package could not be unpacked (apt-get update, as root, may help)" >&2
+	return 1
+}
+
 [ $# -gt 0 ] || { echo "usage: $0 SECTION..." >&2; exit 2; }
 B=${B:-build}
 if ! command -v dpkg-query >/dev/null; then
@@ -123,8 +160,7 @@ if ! command -v dpkg-query >/dev/null; then
 	exit 0
 fi
 mapfile -t MISSING < <(missing_of "$@")
-[ ${#MISSING[@]} -gt 0 ] || exit 0
-if [ "$(id -u)" != 0 ]; then
+if [ ${#MISSING[@]} -gt 0 ] && [ "$(id -u)" != 0 ]; then
 	{
 		echo "These Debian packages are missing: ${MISSING[*]}"
 		echo "Run this once, then try again:"
@@ -134,4 +170,9 @@ if [ "$(id -u)" != 0 ]; then
 	} >&2
 	exit 1
 fi
-install_missing "${MISSING[@]}"
+if [ ${#MISSING[@]} -gt 0 ]; then
+	install_missing "${MISSING[@]}" || exit
+fi
+for package in $(packed_of "$@"); do
+	unpack "$package" || exit
+done
