@@ -185,15 +185,15 @@ static void start_pmcd(const char *root)
 	pmcd = fork();
 	if (pmcd == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		execl(program, program, "-f", "-A", "-i", "127.0.0.1", "-p", port, "-s", sock, "-c",
-			conf, "-n", space, "-l", log, (char *)NULL);
+		execl(program, program, "-f", "-A", "-x", "/dev/null", "-i", "127.0.0.1", "-p",
+			port, "-s", sock, "-c", conf, "-n", space, "-l", log, (char *)NULL);
 		_exit(127);
 	}
 }
 
 static int connect_pmcd(void)
 {
-	char host[64];
+	char host[64], cat[600];
 	int r = -1;
 
 	snprintf(host, sizeof(host), "127.0.0.1:%s", port);
@@ -202,6 +202,11 @@ static int connect_pmcd(void)
 		if (r >= 0)
 			break;
 		usleep(100000);
+	}
+	if (r < 0) {
+		snprintf(cat, sizeof(cat), "cat '%s' >&2", path_of(dir, "log/pmcd.log"));
+		if (system(cat))
+			fprintf(stderr, "pcp: pmcd left no log\n");
 	}
 	return r;
 }
@@ -222,6 +227,7 @@ int main(int argc, char **argv)
 	make_dir("log", "PCP_LOG_DIR");
 	make_dir("run", "PCP_RUN_DIR");
 	make_dir("var", "PCP_VAR_DIR");
+	setenv("PCP_BINADM_DIR", path_of(root, "usr/lib/pcp/bin"), 1);
 	agent = path_of(root, "usr/lib/pcp/pmdas/mmv/pmda_mmv.so");
 	write_text("names", NAMESPACE);
 	make_counters();
