@@ -7,7 +7,8 @@
 mkdir -p "$T/fake" "$T/packaging"
 cp tools/packaging/packages.sh "$T/packaging/"
 chmod -R a+rX "$T"
-printf '[build]\nalpha # a comment\n# beta\nbeta\n[check]\ngamma\n[bench]\ndelta unpacked\n' >"$T/packaging/packages.txt"
+printf '[build]\nalpha # a comment\n# beta\nbeta\n[check]\ngamma\n[bench]\ndelta unpacked\n' \
+	>"$T/packaging/packages.txt"
 
 # Which are installed is a file; "install" appends to it.
 cat >"$T/fake/dpkg-query" <<-END
@@ -60,7 +61,7 @@ chmod a+rw "$T/calls"
 touch "$T/broken"
 packages bench
 same "exit code if it can't be unpacked" "$CODE" 1
-same "nothing half unpacked" "$(ls -d "$T/b/unpacked/delta" 2>&1 | grep -c 'No such')" 1
+[ ! -e "$T/b/unpacked/delta" ] || fail "what could not be unpacked is there"
 rm "$T/broken"
 packages bench
 same "exit code of unpacking" "$CODE" 0
