@@ -123,6 +123,7 @@ static int check_metric(const struct segfile *s, const struct tally_segment_desc
 	return 0;
 }
 
+/* They lie side by side from m->cell on, inside of the row. */
 static uint32_t metric_cells(const struct segfile_metric *m)
 {
 	(void)m;
@@ -147,6 +148,8 @@ static int find_spans(struct segfile *s)
 		const struct segfile_metric *m = &s->metrics[i];
 		uint32_t word = m->cell / 8, words = metric_cells(m);
 
+		if (words == 0)
+			continue;
 		if (at && at->gauge == is_gauge(m) && at->word + at->words == word) {
 			at->words += words;
 			continue;
