@@ -15,11 +15,12 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
-#define BENCH_RESULTS_MAX 64
+#define BENCH_RESULTS_MAX 256 /* results, and ratios: any more end the program */
+#define BENCH_DIVISOR_MIN 0.1 /* of a ratio: less is noise around nothing */
 
 struct bench_result {
-	char name[96], unit[24];
-	double value, min, max, limit; /* limit 0: none */
+	char name[128], unit[24];
+	double value, min, max, limit; /* limit 0: none; a ratio is at least it, all else at most */
 	unsigned n;
 };
 
@@ -38,18 +39,28 @@ static inline int bench_compare(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
+/* A place for one more. Names are ours, and so is their number. */
+static inline struct bench_result *bench_next(
+	struct bench_result *all, size_t *n, const char *name, const char *unit)
+{
+	struct bench_result *r = &all[*n];
+
+	if (++*n > BENCH_RESULTS_MAX)
+		abort();
+	snprintf(r->name, sizeof(r->name), "%s", name);
+	snprintf(r->unit, sizeof(r->unit), "%s", unit);
+	return r;
+}
+
 /* Sorts the samples and keeps their median, smallest and largest. unit NULL: that of the bench. */
 static inline double bench_samples(
 	struct bench *b, const char *name, const char *unit, double *samples, unsigned n)
 {
-	struct bench_result *r = &b->results[b->nresults++ % BENCH_RESULTS_MAX];
+	struct bench_result *r = bench_next(b->results, &b->nresults, name, unit ? unit : b->unit);
 
 	qsort(samples, n, sizeof(*samples), bench_compare);
-	*r = (struct bench_result){
-		.value = samples[n / 2], .min = samples[0], .max = samples[n - 1], .n = n};
-	snprintf(r->name, sizeof(r->name), "%s", name);
-	snprintf(r->unit, sizeof(r->unit), "%s", unit ? unit : b->unit);
-	printf("%-52s %12.4g %-12s %.4g .. %.4g\n", r->name, r->value, r->unit, r->min, r->max);
+	r->value = samples[n / 2], r->min = samples[0], r->max = samples[n - 1], r->n = n;
+	printf("%-72s %12.4g %-12s %.4g .. %.4g\n", r->name, r->value, r->unit, r->min, r->max);
 	return r->value;
 }
 
@@ -64,7 +75,7 @@ static inline void bench_at_most(struct bench *b, double limit)
 	struct bench_result *r = &b->results[b->nresults - 1];
 
 	r->limit = limit;
-	if (r->value > limit) {
+	if (!(r->value <= limit)) {
 		printf("  over its limit of %g\n", limit);
 		b->over = true;
 	}
@@ -72,11 +83,41 @@ static inline void bench_at_most(struct bench *b, double limit)
 
 static inline void bench_ratio(struct bench *b, const char *name, double value)
 {
-	struct bench_result *r = &b->ratios[b->nratios++ % BENCH_RESULTS_MAX];
+	bench_next(b->ratios, &b->nratios, name, "")->value = value;
+	printf("%-72s %12.4g\n", name, value);
+}
 
-	*r = (struct bench_result){.value = value};
-	snprintf(r->name, sizeof(r->name), "%s", name);
-	printf("%-52s %12.4g\n", name, value);
+/* The result of this name, which must have been added: a limit on what is not measured limits nothing. */
+static inline double bench_find(const struct bench *b, const char *name)
+{
+	for (size_t i = 0; i < b->nresults; i++)
+		if (strcmp(b->results[i].name, name) == 0)
+			return b->results[i].value;
+	fprintf(stderr, "%s: no result is called so\n", name);
+	exit(1);
+}
+
+/* The ratio of two results. */
+static inline void bench_over(struct bench *b, const char *dividend, const char *divisor)
+{
+	double by = bench_find(b, divisor);
+	char name[sizeof(b->ratios[0].name)];
+
+	snprintf(name, sizeof(name), "%s / %s", dividend, divisor);
+	bench_ratio(b, name,
+		bench_find(b, dividend) / (by < BENCH_DIVISOR_MIN ? BENCH_DIVISOR_MIN : by));
+}
+
+/* A lower limit on the ratio added last. */
+static inline void bench_at_least(struct bench *b, double limit)
+{
+	struct bench_result *r = &b->ratios[b->nratios - 1];
+
+	r->limit = limit;
+	if (!(r->value >= limit)) {
+		printf("  under its limit of %g\n", limit);
+		b->over = true;
+	}
 }
 
 /* Names are ours: no quotes or backslashes. Returns the program's exit code. */
@@ -109,7 +150,8 @@ static inline int bench_write(const struct bench *b)
 	}
 	fprintf(f, "],\n\"ratios\": {");
 	for (size_t i = 0; i < b->nratios; i++)
-		fprintf(f, "%s\"%s\": %.6g", i ? ", " : "", b->ratios[i].name, b->ratios[i].value);
+		fprintf(f, "%s\n \"%s\": {\"value\": %.6g, \"at_least\": %.6g}", i ? "," : "",
+			b->ratios[i].name, b->ratios[i].value, b->ratios[i].limit);
 	uname(&u);
 	fprintf(f, "},\n\"machine\": {\"kernel\": \"%s\", \"machine\": \"%s\", \"cpus\": %ld}}\n",
 		u.release, u.machine, sysconf(_SC_NPROCESSORS_ONLN));

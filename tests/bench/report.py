@@ -5,7 +5,7 @@
     report.py DIR [NAME...]
 
 DIR/NAME.json: {"name", "unit", "results": [{"case", "value", "n", "min", "max", "unit"?, "limit"?}],
-"ratios": {}, "machine": {}, "about"?}
+"ratios": {name: value or {"value", "at_least": 0 for no limit}}, "machine": {}, "about"?}
 """
 import glob
 import json
@@ -73,9 +73,10 @@ def table(bench):
         yield "| " + " | ".join(cell(c) for c in row) + " |"
     ratios = bench.get("ratios") or {}
     if ratios:
-        yield "\n| ratio | |\n|---|---:|"
+        yield "\n| ratio | | at least |\n|---|---:|---:|"
         for name, value in ratios.items():
-            yield f"| {cell(name)} | {number(value)} |"
+            r = value if isinstance(value, dict) else {"value": value}
+            yield f"| {cell(name)} | {number(r['value'])} | {number(r.get('at_least') or None)} |"
     machine = bench.get("machine") or {}
     said = ", ".join(f"{k}: {v}" for k, v in machine.items() if k not in SAID_ON_TOP)
     if said:

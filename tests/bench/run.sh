@@ -18,6 +18,7 @@ run_bench()
 {
 	local name=$1 code=0
 	echo "--- $name"
+	rm -f "$B/bench/$name.json" # what an earlier run found is not this one's result
 	"$2" </dev/null || code=$?
 	RUN=$((RUN + 1))
 	case $code in
