@@ -117,12 +117,12 @@ $(BENCHES): $(B)/tests/%: $(B)/obj/tests/%.o $(TEST_LIBS)
 	$(link) $< $(TEST_LIBS) $(TEST_LIBS) $(LDLIBS_tallyd) $(LDLIBS_gatherer) -lm
 
 # Peers that bench_read runs: linked with packages of section [bench], and with nothing of ours.
-PEERS := $(addprefix $(B)/tests/bench/peer_,pcp prometheus varnish)
+PEERS := $(addprefix $(B)/tests/bench/peer_,pcp scrape varnish)
 $(B)/tests/bench/peer_%: tests/bench/peer_%.c tests/bench/peer.h
 	@mkdir -p $(@D)
 	$(CC) -std=gnu11 $(WARN) -D_GNU_SOURCE -I. $(CFLAGS) $< -o $@ $(LDLIBS_peer)
 $(B)/tests/bench/peer_pcp: LDLIBS_peer := -lpcp_mmv -lpcp
-$(B)/tests/bench/peer_prometheus: tests/bench/peer_prometheus.cc tests/bench/peer.h
+$(B)/tests/bench/peer_scrape: tests/bench/peer_scrape.cc tests/bench/peer.h
 	@mkdir -p $(@D)
 	$(CXX) -std=c++17 -Wall -Wextra -I. $(CFLAGS) $< -o $@ -lprometheus-cpp-pull -lprometheus-cpp-core
 
@@ -155,6 +155,7 @@ $(PACKAGES): packages-%:
 
 tests: $(TESTS) $(TEST_TOOLS) ## build the tests, don't run them
 benches: $(BENCHES) $(PEERS)
+include tests/bench/loops.mk
 
 demo: packages-build ## the whole line at work: counters to a table and a graph (sudo: with BPF)
 	$(OWNED) sh -c '$(SUBMAKE) all && tools/demo/demo.sh'

@@ -1,128 +1,122 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What one count costs, above an empty loop, beside what else a program could do.
+ * What counting costs: tally's macros in all the ways that they can be linked, and beside them what else
+ * a program could do, all on one machine in one run. Each line of programs[] is run by the shell and
+ * prints results as loops.h says; limits and ratios are on their names.
  *
- * A repetition is 2.5 ms on a pinned thread and is kept only if its thread had the CPU all the time
- * (wall <= 1.05 x thread CPU). Below some 2 ns processors are bimodal (a store's value is forwarded by
- * renaming, or not): read the range, not the digit.
+ * Below some 2 ns processors are bimodal (a store's value is forwarded by renaming, or not): read the
+ * range, not the digit.
  */
-#include <pthread.h>
-#include <sched.h>
-#include <stdatomic.h>
-#include <stdint.h>
-#include <time.h>
-
-#include <tally/tally.h>
+#include <sys/wait.h>
 
 #include "tests/bench/bench.h"
 
-#define REPS    25
-#define TRIES   400
-#define OPS     (1u << 20)
-#define THREADS 2
+#define SAMPLES_MAX 512
 
-TALLY_COUNTER(one, "bench_one", "Counted in a loop");
-TALLY_GAUGE(gauge, "bench_gauge", "Set in a loop");
-#define MANY(X) \
-	X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14) X(15)
-#define DEFINE(n) TALLY_COUNTER(c##n, "bench_many_" #n, "One of sixteen");
-MANY(DEFINE)
-
-static __thread volatile uint64_t local;
-static struct {
-	_Alignas(128) atomic_uint_fast64_t cell;
-} own_line[THREADS], shared_line;
-
-typedef void (*loop_fn)(int thread);
-
-/* The empty asm keeps each turn of the loop a turn, as in a program that does something between. */
-#define LOOP(name, body)                                       \
-	static void name(int thread)                           \
-	{                                                      \
-		(void)thread;                                  \
-		for (uint32_t i = 0; i < OPS; i++) {           \
-			body;                                  \
-			__asm__ __volatile__("" ::: "memory"); \
-		}                                              \
-	}
-#define INC(n) TALLY_INC(c##n);
-
-LOOP(loop_empty, )
-LOOP(loop_inc, TALLY_INC(one))
-LOOP(loop_add, TALLY_ADD(one, i))
-LOOP(loop_many, MANY(INC))
-LOOP(loop_set, TALLY_GAUGE_SET(gauge, i))
-LOOP(loop_gauge_add, TALLY_GAUGE_ADD(gauge, 1))
-LOOP(loop_local, local = local + 1)
-LOOP(loop_own, atomic_fetch_add_explicit(&own_line[thread].cell, 1, memory_order_relaxed))
-LOOP(loop_shared, atomic_fetch_add_explicit(&shared_line.cell, 1, memory_order_relaxed))
-
-static double now_ns(clockid_t clock)
-{
-	struct timespec t;
-
-	clock_gettime(clock, &t);
-	return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
-}
-
-struct job {
-	loop_fn loop;
-	int thread;
-	unsigned kept;
-	double samples[REPS];
+static const char *const programs[] = {
+	"loops_tally",
+	"loops_tally-clang ', compiled by clang' TALLY_INC",
+	"loops_tally-static ', static program' TALLY_INC",
+	"loops_tally-default ', shared object, default TLS' TALLY_INC",
+	"loops_tally-gnu2 ', shared object, gnu2 TLS' TALLY_INC",
+	"loops_tally-ie ', shared object, initial-exec TLS' TALLY_INC",
+	"LOOPS_OBJECT=libloops-default.so loops_dlopen ', dlopened, default TLS' TALLY_INC",
+	"LOOPS_OBJECT=libloops-gnu2.so loops_dlopen ', dlopened, gnu2 TLS' TALLY_INC",
+	"LOOPS_OBJECT=libloops-ie.so loops_dlopen ', dlopened, initial-exec TLS' TALLY_INC",
+	"peer_mmv",
+	"peer_prometheus",
+	"peer_lttng.sh",
+	"peer_statsd",
+	"startup",
+	"sites.py",
 };
 
-static void *job_main(void *arg)
-{
-	struct job *j = arg;
-	cpu_set_t set;
+static const struct {
+	const char *name;
+	double at_most; /* ns above the empty loop */
+} limits[] = {
+	{"TALLY_INC", 1.0},
+	{"TALLY_INC, 16 counters in turn", 1.3},
+	{"TALLY_INC, two threads, same counter", 1.0},
+};
 
-	CPU_ZERO(&set);
-	CPU_SET(j->thread, &set);
-	sched_setaffinity(0, sizeof(set), &set);
-	j->loop(j->thread);
-	for (unsigned try = 0; try < TRIES && j->kept < REPS; try++) {
-		double wall = now_ns(CLOCK_MONOTONIC), cpu = now_ns(CLOCK_THREAD_CPUTIME_ID);
-		j->loop(j->thread);
-		cpu = now_ns(CLOCK_THREAD_CPUTIME_ID) - cpu;
-		wall = now_ns(CLOCK_MONOTONIC) - wall;
-		if (wall <= 1.05 * cpu)
-			j->samples[j->kept++] = wall / OPS;
-	}
-	return NULL;
+static const struct {
+	const char *dividend, *divisor;
+	double at_least; /* 0: only shown */
+} ratios[] = {
+	{"relaxed atomic on its own line", "TALLY_INC", 5},
+	{"relaxed atomic, two threads, same line", "TALLY_INC, two threads, same counter", 15},
+	{"PCP mmv_inc, by handle", "TALLY_INC", 0},
+	{"PCP mmv_inc, two threads, same metric", "TALLY_INC, two threads, same counter", 0},
+	{"prometheus-cpp Counter.Increment, kept reference", "TALLY_INC", 0},
+	{"LTTng-UST tracepoint, into the ring buffer of a session", "TALLY_INC", 0},
+};
+
+/* Of each program the first case is the empty loop: one is enough to be shown. */
+static bool is_shown(const struct bench *b, const char *name)
+{
+	return strncmp(name, "empty loop", 10) != 0 || b->nresults == 0;
 }
 
-/* Median ns per turn of the loop, on 1 or 2 threads at once; samples of thread 0. */
-static unsigned run(loop_fn loop, int threads, double *samples)
+static void add_line(struct bench *b, char *line)
 {
-	struct job jobs[THREADS];
-	pthread_t t[THREADS];
+	double samples[SAMPLES_MAX];
+	unsigned n = 0;
+	char *name = strtok(line, "\t"), *unit = strtok(NULL, "\t"), *sample;
 
-	for (int i = 0; i < threads; i++) {
-		jobs[i] = (struct job){.loop = loop, .thread = i};
-		pthread_create(&t[i], NULL, job_main, &jobs[i]);
-	}
-	for (int i = 0; i < threads; i++)
-		pthread_join(t[i], NULL);
-	memcpy(samples, jobs[0].samples, sizeof(jobs[0].samples));
-	return jobs[0].kept;
-}
-
-static double empty;
-
-static double measure(struct bench *b, const char *name, loop_fn loop, int threads, double per_turn)
-{
-	double samples[REPS];
-	unsigned n = run(loop, threads, samples);
-
-	if (n < 5) {
-		printf("%s: the machine is too busy, %u repetitions of %d were undisturbed\n", name,
-			n, REPS);
+	while ((sample = strtok(NULL, " \n")) && n < SAMPLES_MAX)
+		samples[n++] = strtod(sample, NULL);
+	if (n == 0) {
+		fprintf(stderr, "%s: no sample\n", name ? name : "an empty line");
 		exit(1);
 	}
-	for (unsigned i = 0; i < n; i++)
-		samples[i] = (samples[i] - empty) / per_turn;
-	return bench_samples(b, name, NULL, samples, n);
+	if (!is_shown(b, name))
+		return;
+	bench_samples(b, name, unit, samples, n);
+	for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++)
+		if (strcmp(limits[i].name, name) == 0)
+			bench_at_most(b, limits[i].at_most);
+}
+
+static void run_program(struct bench *b, const char *command)
+{
+	FILE *f = popen(command, "r");
+	char *line = NULL;
+	size_t size = 0;
+	int status;
+
+	if (!f) {
+		perror(command);
+		exit(1);
+	}
+	while (getline(&line, &size, f) > 0)
+		add_line(b, line);
+	free(line);
+	status = pclose(f);
+	if (status == 0)
+		return;
+	fprintf(stderr, "%s: did not succeed\n", command);
+	exit(WIFEXITED(status) && WEXITSTATUS(status) == 77 ? 77 : 1);
+}
+
+static void find_programs(void)
+{
+	char path[4096];
+
+	setenv("B", "build", 0);
+	snprintf(path, sizeof(path), "%s/tests/bench:tests/bench:%s", getenv("B"), getenv("PATH"));
+	setenv("PATH", path, 1);
+}
+
+static char segments[] = "/dev/shm/tally-bench-XXXXXX";
+
+static void remove_segments(void)
+{
+	char command[64];
+
+	snprintf(command, sizeof(command), "rm -rf %s", segments);
+	if (system(command))
+		perror(segments);
 }
 
 int main(void)
@@ -130,24 +124,23 @@ int main(void)
 	static struct bench b = {
 		.name = "counters",
 		.unit = "ns",
-		.about = "ns per operation above an empty loop, median of undisturbed repetitions",
+		.about = "What one operation costs above an empty loop, median of undisturbed "
+			 "repetitions",
 	};
-	double inc, own, shared;
-	int threads = sysconf(_SC_NPROCESSORS_ONLN) < 2 ? 1 : 2;
 
-	empty = measure(&b, "empty loop (not subtracted)", loop_empty, 1, 1);
-	inc = measure(&b, "TALLY_INC", loop_inc, 1, 1);
-	measure(&b, "TALLY_INC, 16 counters in turn", loop_many, 1, 16);
-	measure(&b, "TALLY_INC, two threads, same counter", loop_inc, threads, 1);
-	measure(&b, "TALLY_ADD", loop_add, 1, 1);
-	measure(&b, "TALLY_GAUGE_SET", loop_set, 1, 1);
-	measure(&b, "TALLY_GAUGE_ADD", loop_gauge_add, 1, 1);
-	measure(&b, "thread-local ++", loop_local, 1, 1);
-	own = measure(&b, "relaxed atomic on its own line", loop_own, 1, 1);
-	shared = measure(&b, "relaxed atomic, two threads, same line", loop_shared, threads, 1);
-	if (inc > 0.01) {
-		bench_ratio(&b, "relaxed atomic on its own line / TALLY_INC", own / inc);
-		bench_ratio(&b, "one shared atomic, two threads / TALLY_INC", shared / inc);
+	find_programs();
+	if (!mkdtemp(segments)) {
+		perror(segments);
+		return 1;
+	}
+	atexit(remove_segments);
+	setenv("TALLY_DIR", segments, 1);
+	for (size_t i = 0; i < sizeof(programs) / sizeof(programs[0]); i++)
+		run_program(&b, programs[i]);
+	for (size_t i = 0; i < sizeof(ratios) / sizeof(ratios[0]); i++) {
+		bench_over(&b, ratios[i].dividend, ratios[i].divisor);
+		if (ratios[i].at_least > 0)
+			bench_at_least(&b, ratios[i].at_least);
 	}
 	return bench_write(&b);
 }

@@ -32,7 +32,7 @@
 #define PROCESSES    100u
 #define COUNTERS     100u
 
-static const char *const peers[] = {"peer_pcp", "peer_prometheus", "peer_varnish"};
+static const char *const peers[] = {"peer_pcp", "peer_scrape", "peer_varnish"};
 static char dir[64];
 static volatile uint64_t sink;
 

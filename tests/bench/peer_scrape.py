@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Parses what peer_prometheus has written to DIR with the Python client's parser, for bench_read.c."""
+"""Parses what peer_scrape has written to DIR with the Python client's parser, for bench_read.c."""
 import os
 import sys
 import time
