@@ -5,7 +5,9 @@
  *	PROGRAM [SUFFIX [CASE...]]	SUFFIX is added to all names; only these cases, if any is named
  *
  * A repetition is some 2.5 ms on pinned threads, in the real-time class where that is permitted. It is
- * kept only if no thread lost its CPU (wall <= 1.05 x thread CPU). All cases are timed in turn, in several
+ * kept only if no thread lost its CPU (wall <= 1.05 x thread CPU). Where the other half of the core belongs to
+ * somebody else, an empty loop becomes slower by up to 2x, and nothing else tells: one stands before and
+ * after each repetition, and those near the fastest are preferred. All cases are timed in turn, in several
  * rounds, so that a machine that changes its speed changes it for all of them.
  */
 #include <pthread.h>
@@ -22,17 +24,20 @@
 
 #include "tests/bench/loops.h"
 
-enum { ROUNDS = 5, KEEP = 5, TRIES = 60, ENOUGH = 5, CASES_MAX = 64 };
+enum { YARDSTICK_TURNS = 1 << 18, ROUNDS = 5, KEEP = 5, TRIES = 60, ENOUGH = 5, CASES_MAX = 64 };
 #define REPETITION_NS 2.5e6
+
+enum quality { PREEMPTED, SLOWED, UNDISTURBED, QUALITIES };
 
 /* Threads that do one case together. */
 struct gang {
 	const struct loop_case *c;
 	uint32_t turns;
 	int threads;
-	unsigned arrived, kept; /* arrived: atomic */
-	bool good[LOOP_THREADS];
-	double ns[KEEP]; /* of a repetition of thread 0 */
+	unsigned arrived; /* atomic */
+	enum quality quality[LOOP_THREADS]; /* of the last repetition */
+	unsigned kept[QUALITIES];
+	double ns[QUALITIES][KEEP]; /* of a repetition of thread 0 */
 };
 
 struct member {
@@ -75,34 +80,60 @@ static void gang_meet(struct gang *g, unsigned *meetings)
 		sched_yield();
 }
 
+LOOP_DEFINE(empty, "", 1, 1, )
+
+/* Was this thread's core as fast as it has ever been, with so many threads at work? */
+static bool yardstick(const struct gang *g, int thread)
+{
+	static double fastest[LOOP_THREADS + 1][LOOP_THREADS];
+	double *f = &fastest[g->threads][thread], ns = now_ns(CLOCK_MONOTONIC);
+
+	loop_empty(thread, YARDSTICK_TURNS);
+	ns = now_ns(CLOCK_MONOTONIC) - ns;
+	if (*f == 0 || ns < *f)
+		*f = ns;
+	return ns < 1.1 * *f;
+}
+
+static enum quality repeat(const struct gang *g, int thread, double *ns)
+{
+	bool fast = yardstick(g, thread);
+	double wall = now_ns(CLOCK_MONOTONIC), cpu = now_ns(CLOCK_THREAD_CPUTIME_ID);
+
+	g->c->loop(thread, g->turns);
+	cpu = now_ns(CLOCK_THREAD_CPUTIME_ID) - cpu;
+	wall = now_ns(CLOCK_MONOTONIC) - wall;
+	*ns = wall;
+	fast &= yardstick(g, thread);
+	return wall > 1.05 * cpu ? PREEMPTED : fast ? UNDISTURBED : SLOWED;
+}
+
 /* Both meetings of a repetition are needed: all have started, and all know what the others say. */
 static void *gang_member(void *arg)
 {
 	const struct member *m = arg;
 	struct gang *g = m->gang;
-	unsigned meetings = 0, kept = 0;
+	unsigned meetings = 0, kept[QUALITIES] = {0};
 
 	loops_pin(m->thread);
 	g->c->loop(m->thread, g->turns / 4 + 1);
-	for (unsigned try = 0; try < TRIES && kept < KEEP; try++) {
-		double wall, cpu;
-		bool good = true;
+	for (unsigned try = 0; try < TRIES && kept[UNDISTURBED] < KEEP; try++) {
+		enum quality q = UNDISTURBED;
+		double ns;
 
 		gang_meet(g, &meetings);
-		wall = now_ns(CLOCK_MONOTONIC), cpu = now_ns(CLOCK_THREAD_CPUTIME_ID);
-		g->c->loop(m->thread, g->turns);
-		cpu = now_ns(CLOCK_THREAD_CPUTIME_ID) - cpu;
-		wall = now_ns(CLOCK_MONOTONIC) - wall;
-		g->good[m->thread] = wall <= 1.05 * cpu;
+		g->quality[m->thread] = repeat(g, m->thread, &ns);
 		gang_meet(g, &meetings);
 		for (int i = 0; i < g->threads; i++)
-			good &= g->good[i];
-		if (good && m->thread == 0)
-			g->ns[kept] = wall;
-		kept += good;
+			q = g->quality[i] < q ? g->quality[i] : q;
+		if (kept[q] == KEEP)
+			continue;
+		if (m->thread == 0)
+			g->ns[q][kept[q]] = ns;
+		kept[q]++;
 	}
 	if (m->thread == 0)
-		g->kept = kept;
+		memcpy(g->kept, kept, sizeof(kept));
 	return NULL;
 }
 
@@ -148,39 +179,57 @@ static int compare(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
+/* The best KEEP repetitions: slowed ones only where there is nothing better. Returns how many there are. */
+static unsigned best(const struct gang *g, double *ns)
+{
+	unsigned n = 0;
+
+	for (int q = UNDISTURBED; q > PREEMPTED; q--)
+		for (unsigned i = 0; i < g->kept[q] && n < KEEP; i++)
+			ns[n++] = g->ns[q][i];
+	return n;
+}
+
 /* Turns of a repetition. */
 static uint32_t calibrate(const struct loop_case *c)
 {
-	struct gang g = {.c = c, .threads = c->threads};
+	double ns[KEEP];
+	uint32_t turns;
 
-	for (g.turns = 16; g.turns < 1u << 24; g.turns *= 4) {
-		g.arrived = g.kept = 0;
+	for (turns = 16; turns < 1u << 24; turns *= 4) {
+		struct gang g = {.c = c, .threads = c->threads, .turns = turns};
+		unsigned n;
+
 		gang_start(gang_member, &g);
-		if (!g.kept)
-			continue;
-		qsort(g.ns, g.kept, sizeof(g.ns[0]), compare);
-		if (g.ns[0] > REPETITION_NS / 16)
-			return (uint32_t)(g.turns * REPETITION_NS / g.ns[0]) + 1;
+		n = best(&g, ns);
+		qsort(ns, n, sizeof(ns[0]), compare);
+		if (n && ns[0] > REPETITION_NS / 16)
+			return (uint32_t)(turns * REPETITION_NS / ns[0]) + 1;
 	}
-	return g.turns;
+	return turns;
 }
+
+static unsigned slowed;
 
 /* Adds the ns of a turn in each kept repetition to samples; returns how many there were. */
 static unsigned sample(const struct loop_case *c, uint32_t turns, double *samples)
 {
 	struct gang g = {.c = c, .turns = turns, .threads = c->threads};
+	unsigned n;
 
 	gang_start(gang_member, &g);
-	for (unsigned i = 0; i < g.kept; i++)
-		samples[i] = g.ns[i] / turns;
-	return g.kept;
+	n = best(&g, samples);
+	slowed += n - g.kept[UNDISTURBED];
+	for (unsigned i = 0; i < n; i++)
+		samples[i] /= turns;
+	return n;
 }
 
 static int print(const char *name, const char *suffix, const double *samples, unsigned n)
 {
 	if (n < ENOUGH) {
 		fprintf(stderr,
-			"%s%s: the machine is too busy, %u of %d repetitions were undisturbed\n",
+			"%s%s: the machine is too busy, %u of %d repetitions kept their CPU\n",
 			name, suffix, n, ROUNDS * KEEP);
 		return 1;
 	}
@@ -190,9 +239,9 @@ static int print(const char *name, const char *suffix, const double *samples, un
 	return 0;
 }
 
-LOOP_DEFINE(empty, "", 1, 1, )
 static const struct loop_case empty_case = {"empty loop (not subtracted)", loop_empty, 1, 1};
 
+/* The first case is the empty loop. */
 static int time_cases(const struct loop_case **cases, size_t n, const char *suffix)
 {
 	static double samples[CASES_MAX][ROUNDS * KEEP];
@@ -202,27 +251,18 @@ static int time_cases(const struct loop_case **cases, size_t n, const char *suff
 
 	for (size_t i = 0; i < n; i++)
 		turns[i] = calibrate(cases[i]);
-	for (int round = 0; round < ROUNDS; round++) {
-		double empty = 0;
-
-		for (size_t i = 0; i < n; i++) {
-			double *s = samples[i] + have[i];
-			unsigned got = sample(cases[i], turns[i], s);
-
-			if (i == 0 && got) {
-				qsort(s, got, sizeof(*s), compare);
-				empty = s[got / 2];
-			} else if (i > 0) {
-				for (unsigned k = 0; k < got; k++)
-					s[k] = (s[k] - empty) / cases[i]->ops;
-			}
-			have[i] += got;
-			if (i == 0 && !got)
-				break; /* nothing to subtract in this round */
-		}
-	}
+	for (int round = 0; round < ROUNDS; round++)
+		for (size_t i = 0; i < n; i++)
+			have[i] += sample(cases[i], turns[i], samples[i] + have[i]);
+	qsort(samples[0], have[0], sizeof(double), compare);
+	for (size_t i = 1; i < n && have[0]; i++)
+		for (unsigned k = 0; k < have[i]; k++)
+			samples[i][k] = (samples[i][k] - samples[0][have[0] / 2]) / cases[i]->ops;
 	for (size_t i = 0; i < n; i++)
 		code |= print(cases[i]->name, suffix, samples[i], have[i]);
+	if (slowed)
+		fprintf(stderr, "slowed by others on the same core: %u repetitions of %zu\n",
+			slowed, n * ROUNDS * KEEP);
 	return code;
 }
 
