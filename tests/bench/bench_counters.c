@@ -7,6 +7,7 @@
  * Below some 2 ns processors are bimodal (a store's value is forwarded by renaming, or not): read the
  * range, not the digit.
  */
+#include <signal.h>
 #include <sys/wait.h>
 
 #include "tests/bench/bench.h"
@@ -108,15 +109,36 @@ static void find_programs(void)
 	setenv("PATH", path, 1);
 }
 
-static char segments[] = "/dev/shm/tally-bench-XXXXXX";
+static char dir[] = "/dev/shm/tally-bench-XXXXXX";
 
-static void remove_segments(void)
+static void remove_dir(void)
 {
 	char command[64];
 
-	snprintf(command, sizeof(command), "rm -rf %s", segments);
+	snprintf(command, sizeof(command), "rm -rf %s", dir);
 	if (system(command))
-		perror(segments);
+		perror(dir);
+}
+
+static void stop(int signal)
+{
+	exit(128 + signal);
+}
+
+/* In memory, for segments and for whatever the programs leave. Not only root goes there. */
+static void make_dir(void)
+{
+	if (!mkdtemp(dir) || chmod(dir, 0711)) {
+		perror(dir);
+		exit(1);
+	}
+	atexit(remove_dir);
+	signal(SIGINT, stop);
+	signal(SIGTERM, stop);
+	signal(SIGHUP, stop);
+	signal(SIGPIPE, stop);
+	setenv("TALLY_DIR", dir, 1);
+	setenv("TMPDIR", dir, 1);
 }
 
 int main(void)
@@ -129,12 +151,7 @@ int main(void)
 	};
 
 	find_programs();
-	if (!mkdtemp(segments)) {
-		perror(segments);
-		return 1;
-	}
-	atexit(remove_segments);
-	setenv("TALLY_DIR", segments, 1);
+	make_dir();
 	for (size_t i = 0; i < sizeof(programs) / sizeof(programs[0]); i++)
 		run_program(&b, programs[i]);
 	for (size_t i = 0; i < sizeof(ratios) / sizeof(ratios[0]); i++) {

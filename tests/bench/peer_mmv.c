@@ -15,7 +15,7 @@
 
 static void *map;
 static pmAtomValue *handle;
-static char dir[] = "/tmp/tally-bench-mmv-XXXXXX", file[64];
+static char dir[256], file[300];
 
 /* clang-format off */
 #define CASES(X) \
@@ -43,6 +43,7 @@ static int before(void)
 	mmv_registry_t *registry;
 	pmUnits units = MMV_UNITS(0, 0, 1, 0, 0, PM_COUNT_ONE);
 
+	snprintf(dir, sizeof(dir), "%s/mmv-XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
 	if (!mkdtemp(dir)) {
 		perror(dir);
 		return 1;

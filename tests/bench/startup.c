@@ -78,7 +78,7 @@ static void first_counts(const char *name, bool stay)
 /* --- programs ------------------------------------------------------------------------------------- */
 
 extern char **environ;
-static char dir[] = "/dev/shm/tally-bench-XXXXXX";
+static char dir[256];
 
 enum segment { SEGMENT_NEW, SEGMENT_ADOPTED, SEGMENT_NONE };
 
@@ -131,7 +131,7 @@ static double start_program(const char *program, char *arg, double *attach_us)
 
 static void empty_dir(void)
 {
-	char command[128];
+	char command[300];
 
 	snprintf(command, sizeof(command), "rm -f %s/*", dir);
 	if (system(command))
@@ -156,6 +156,7 @@ static void measure_starts(void)
 {
 	static double us[NSTARTS][STARTS], attach[NSTARTS][STARTS];
 
+	snprintf(dir, sizeof(dir), "%s/start-XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
 	if (!mkdtemp(dir)) {
 		perror(dir);
 		exit(1);
