@@ -3,11 +3,13 @@
  * tally live [DIR]: counters moving, straight from the segments. No daemon, no history, no root: the
  * first thing to try with a new counter.
  *
- * Each look opens the segments anew and sums them per program, user and metric. On a terminal the view
- * is redrawn in place until interrupted; elsewhere one look is printed, or --count of them.
+ * Each look opens the segments anew and sums them per program, user, cgroup and series. A histogram is
+ * one line: how many values, and what its buckets say of them. On a terminal the view is redrawn in
+ * place until interrupted; elsewhere one look is printed, or --count of them.
  */
 #include <dirent.h>
 #include <inttypes.h>
+#include <math.h>
 #include <poll.h>
 #include <pwd.h>
 #include <signal.h>
@@ -17,27 +19,36 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "include/tally/histogram.h"
 #include "tools/table.h"
 #include "tools/tally.h"
 #include "tools/text.h"
+#include "user/lib/quantile.h"
 #include "user/lib/segfile.h"
 #include "user/lib/util.h"
 
 #define SEGMENT_DIR "/run/tally/seg"
 
-/* One line of the view. */
+/* One line of the view: a series, or all of a histogram. */
 struct line {
 	char program[TALLY_SEGMENT_NAME_MAX + 1];
 	char user[64];
-	char name[TALLY_SEGMENT_NAME_MAX + 1]; /* of the metric */
-	char help[TALLY_SEGMENT_NAME_MAX + 1];
+	char *cgroup; /* "" if unknown */
+	char *series; /* sample name with labels */
+	char *help;
 	uid_t uid;
-	uint8_t type;
+	uint8_t type; /* enum tally_type */
 	int8_t scale;
+	uint8_t flags;
+	struct histogram_shape shape;
 	unsigned living, dead; /* segments that hold it */
-	uint64_t value;
+	const struct segfile *last; /* the one that was counted last; for comparison alone */
+	uint64_t value; /* of a histogram how many values */
 	uint64_t before; /* value at the look before */
 	bool seen_before;
+	uint64_t sum; /* of a histogram's values */
+	uint64_t *buckets; /* of a histogram, else NULL */
+	uint32_t nbuckets;
 };
 
 struct look {
@@ -75,56 +86,146 @@ static void user_name(uid_t uid, char *out, size_t size)
 		snprintf(out, size, "%u", (unsigned)uid);
 }
 
-static struct line *find_line(
-	struct look *l, const struct segfile *s, const struct segfile_metric *m)
+static bool is_gauge(uint8_t type)
+{
+	return type == TALLY_TYPE_GAUGE || type == TALLY_TYPE_GAUGE_DOUBLE ||
+	       type == TALLY_TYPE_INFO;
+}
+
+static void release_lines(struct look *l)
 {
 	for (size_t i = 0; i < l->n; i++) {
+		free(l->lines[i].cgroup);
+		free(l->lines[i].series);
+		free(l->lines[i].help);
+		free(l->lines[i].buckets);
+	}
+	free(l->lines);
+}
+
+/* The name of the sample, with labels, as OpenMetrics has it. */
+static char *series_text(const struct segfile_metric *m)
+{
+	char name[TALLY_SEGMENT_NAME_MAX + 8], *text = NULL;
+	const char *suffix = m->type == TALLY_TYPE_COUNTER     ? "_total"
+			     : m->type == TALLY_TYPE_HISTOGRAM ? "_count"
+			     : m->type == TALLY_TYPE_INFO      ? "_info"
+							       : "";
+
+	snprintf(name, sizeof(name), "%s%s", m->name, suffix);
+	if (asprintf(&text, *m->labels ? "%s{%s}" : "%s", name, m->labels) < 0)
+		return NULL;
+	return text;
+}
+
+static struct line *find_line(
+	struct look *l, const struct segfile *s, const struct segfile_metric *m, const char *series)
+{
+	for (size_t i = l->n; i-- > 0;) {
 		struct line *line = &l->lines[i];
 
 		if (line->uid == s->uid && line->type == m->type && line->scale == m->scale &&
-			strcmp(line->name, m->name) == 0 && strcmp(line->program, s->program) == 0)
+			line->shape.lo == m->lo && line->shape.hi == m->hi &&
+			line->shape.bits == m->bits && !strcmp(line->series, series) &&
+			!strcmp(line->program, s->program) && !strcmp(line->cgroup, s->cgroup))
 			return line;
 	}
 	return NULL;
 }
 
-static int add_metric(struct look *l, const struct segfile *s, size_t i, bool first_of_file)
+/* A new line; it takes the text over, also if there is no memory for it. */
+static struct line *add_line(
+	struct look *l, const struct segfile *s, const struct segfile_metric *m, char *series)
 {
-	const struct segfile_metric *m = &s->metrics[i];
-	struct line *line = find_line(l, s, m);
+	struct line *line;
 
-	if (!line) {
-		if (l->n == l->cap) {
-			size_t cap = l->cap ? 2 * l->cap : 64;
-			struct line *more = reallocarray(l->lines, cap, sizeof(*more));
+	if (l->n == l->cap) {
+		size_t cap = l->cap ? 2 * l->cap : 64;
+		struct line *more = reallocarray(l->lines, cap, sizeof(*more));
 
-			if (!more)
-				return -ENOMEM;
-			l->lines = more;
-			l->cap = cap;
+		if (!more) {
+			free(series);
+			return NULL;
 		}
-		line = &l->lines[l->n++];
-		*line = (struct line){.uid = s->uid, .type = m->type, .scale = m->scale};
-		snprintf(line->program, sizeof(line->program), "%s", s->program);
-		snprintf(line->name, sizeof(line->name), "%s", m->name);
-		snprintf(line->help, sizeof(line->help), "%s", m->help);
-		user_name(s->uid, line->user, sizeof(line->user));
+		l->lines = more;
+		l->cap = cap;
 	}
+	line = &l->lines[l->n++];
+	*line = (struct line){.uid = s->uid,
+		.type = m->type,
+		.scale = m->scale,
+		.flags = m->flags,
+		.shape = {m->lo, m->hi, m->bits},
+		.series = series,
+		.cgroup = strdup(s->cgroup),
+		.help = strdup(m->help)};
+	snprintf(line->program, sizeof(line->program), "%s", s->program);
+	user_name(s->uid, line->user, sizeof(line->user));
+	if (m->type == TALLY_TYPE_HISTOGRAM) {
+		line->nbuckets = m->cells - 1;
+		line->buckets = calloc(line->nbuckets, sizeof(*line->buckets));
+	}
+	return line->cgroup && line->help && (line->buckets || !line->nbuckets) ? line : NULL;
+}
+
+static uint64_t add_doubles(uint64_t a, uint64_t b)
+{
+	double x, y;
+
+	memcpy(&x, &a, sizeof(x));
+	memcpy(&y, &b, sizeof(y));
+	x += y;
+	memcpy(&a, &x, sizeof(x));
+	return a;
+}
+
+static void add_value(struct line *line, const struct segfile *s, const struct segfile_metric *m)
+{
+	const uint64_t *v = s->values + m->word;
+
+	if (m->type == TALLY_TYPE_INFO)
+		line->value = 1;
+	else if (m->type == TALLY_TYPE_HISTOGRAM) {
+		line->sum += v[0];
+		for (uint32_t i = 0; i < line->nbuckets; i++)
+			line->buckets[i] += v[1 + i];
+		line->value += segfile_count(s, m);
+	} else if (m->type == TALLY_TYPE_GAUGE_DOUBLE)
+		line->value = add_doubles(line->value, *v);
+	else if (!(m->flags & TALLY_FLAG_PEAK))
+		line->value += *v;
+	else if ((int64_t)*v > (int64_t)line->value)
+		line->value = *v;
+}
+
+static int add_metric(struct look *l, const struct segfile *s, const struct segfile_metric *m)
+{
+	char *series = series_text(m);
+	struct line *line = series ? find_line(l, s, m, series) : NULL;
+
+	if (line)
+		free(series);
+	else if (series)
+		line = add_line(l, s, m, series);
+	if (!line)
+		return -ENOMEM;
 	/* a gauge of the dead is over */
-	if (m->type != TALLY_TYPE_GAUGE || !s->dead)
-		line->value += s->values[i];
-	if (first_of_file)
+	if (!is_gauge(m->type) || !s->dead)
+		add_value(line, s, m);
+	/* the same name may stand twice in a file: its segment counts once */
+	if (line->last != s)
 		*(s->dead ? &line->dead : &line->living) += 1;
+	line->last = s;
 	return 0;
 }
 
-/* The same name may stand twice in a file: its segment counts once. */
-static bool name_seen(const struct segfile *s, size_t i)
+/* PROGRAM.UID.refused counts starts without a segment: it is none. */
+static bool is_segment_name(const char *name)
 {
-	for (size_t k = 0; k < i; k++)
-		if (strcmp(s->metrics[k].name, s->metrics[i].name) == 0)
-			return true;
-	return false;
+	static const char end[] = ".refused";
+	size_t n = strlen(name);
+
+	return name[0] != '.' && (n < sizeof(end) || strcmp(name + n - sizeof(end) + 1, end) != 0);
 }
 
 static int add_file(struct look *l, int dirfd, const char *name, struct buf *scratch)
@@ -145,8 +246,9 @@ static int add_file(struct look *l, int dirfd, const char *name, struct buf *scr
 	segfile_test_dead(s);
 	r = segfile_read(s, scratch) < 0 ? 0 : 1; /* cut short just now: nothing to show */
 	for (size_t i = 0; r == 1 && i < s->n; i++)
-		if (add_metric(l, s, i, !name_seen(s, i)) < 0)
-			r = -ENOMEM;
+		r = add_metric(l, s, &s->metrics[i]) < 0 ? -ENOMEM : 1;
+	for (size_t i = 0; i < l->n; i++)
+		l->lines[i].last = NULL;
 	segfile_close(s);
 	return r < 0 ? r : 0;
 }
@@ -158,7 +260,11 @@ static int compare_lines(const void *a, const void *b)
 
 	if (c == 0)
 		c = (x->uid > y->uid) - (x->uid < y->uid);
-	return c ? c : strcmp(x->name, y->name);
+	if (c == 0)
+		c = strcmp(x->cgroup, y->cgroup);
+	if (c == 0)
+		c = strcmp(x->series, y->series);
+	return c ? c : (x->type > y->type) - (x->type < y->type);
 }
 
 static int look_at(const char *dir, struct look *ret, struct errmsg *e)
@@ -177,12 +283,12 @@ static int look_at(const char *dir, struct look *ret, struct errmsg *e)
 				? "; the one of the system is listed by root and group tally"
 				: "");
 	while (r == 0 && (entry = readdir(d)))
-		if (entry->d_name[0] != '.')
+		if (is_segment_name(entry->d_name))
 			r = add_file(&l, dirfd(d), entry->d_name, &scratch);
 	closedir(d);
 	buf_release(&scratch);
 	if (r < 0) {
-		free(l.lines);
+		release_lines(&l);
 		return err_set(e, r, "out of memory");
 	}
 	if (l.n)
@@ -206,58 +312,103 @@ static void join_looks(struct look *now, const struct look *before)
 
 /* --- showing ---------------------------------------------------------------------------------- */
 
-static struct series line_series(struct line *l)
+/* How the value is to be read. */
+static uint8_t line_kind(const struct line *l)
 {
-	return (struct series){
-		.name = l->name,
-		.labels = (char *)"",
-		.type = l->type == TALLY_TYPE_GAUGE ? METRIC_GAUGE : METRIC_COUNTER,
-		.kind = l->type == TALLY_TYPE_GAUGE ? VALUE_I64 : VALUE_U64,
-		.scale = l->scale,
-	};
+	return l->type == TALLY_TYPE_GAUGE_DOUBLE ? VALUE_F64
+	       : l->type == TALLY_TYPE_GAUGE      ? VALUE_I64
+						  : VALUE_U64;
+}
+
+static double scale_of(const struct line *l)
+{
+	return pow(10, l->scale);
+}
+
+static void format_value(const struct line *l, char *out, size_t size)
+{
+	value_format(l->value, line_kind(l), l->buckets ? 0 : l->scale, out, size);
 }
 
 /* Increase per second since the look before; empty for gauges and new lines. */
 static void format_rate(const struct line *l, uint64_t elapsed_ns, char *out, size_t size)
 {
-	double per_second, scale = 1;
+	double per_second;
 
 	out[0] = '\0';
-	if (!l->seen_before || l->type == TALLY_TYPE_GAUGE || elapsed_ns == 0)
+	if (!l->seen_before || is_gauge(l->type) || elapsed_ns == 0)
 		return;
 	if (l->value < l->before) { /* a segment went away between the looks */
 		snprintf(out, size, "-");
 		return;
 	}
-	for (int i = l->scale; i < 0; i++)
-		scale /= 10;
-	for (int i = 0; i < l->scale; i++)
-		scale *= 10;
-	per_second = (double)(l->value - l->before) * 1e9 / (double)elapsed_ns * scale;
+	per_second = (double)(l->value - l->before) * 1e9 / (double)elapsed_ns;
+	if (!l->buckets)
+		per_second *= scale_of(l);
 	snprintf(out, size, per_second < 100 ? "%.2f" : "%.0f", per_second);
+}
+
+/* Of a histogram its mean and quantiles, then the help. */
+static char *describe(const struct line *l)
+{
+	char *text = NULL;
+	double scale = scale_of(l);
+	int r;
+
+	if (!l->buckets || !l->value)
+		return strdup(l->help);
+	r = asprintf(&text, "mean %.3g, p50 %.3g, p90 %.3g, p99 %.3g: %s",
+		(double)l->sum / (double)l->value * scale,
+		histogram_quantile(l->buckets, l->shape, 0.5) * scale,
+		histogram_quantile(l->buckets, l->shape, 0.9) * scale,
+		histogram_quantile(l->buckets, l->shape, 0.99) * scale, l->help);
+	return r < 0 ? NULL : text;
+}
+
+static bool any_cgroup(const struct look *l)
+{
+	for (size_t i = 0; i < l->n; i++)
+		if (*l->lines[i].cgroup)
+			return true;
+	return false;
 }
 
 static int show_table(struct look *l, uint64_t elapsed_ns, size_t max_rows)
 {
 	static const char *const heading[] = {
-		"PROGRAM", "USER", "PROCS", "METRIC", "VALUE", "PER SECOND", "HELP"};
+		"PROGRAM", "USER", "CGROUP", "PROCS", "METRIC", "VALUE", "PER SECOND", "HELP"};
+	bool cgroups = any_cgroup(l);
 	struct table t;
 	int r;
 
-	table_init(&t, 1u << 2 | 1u << 4 | 1u << 5, 7, heading);
+	if (cgroups)
+		table_init(&t, 1u << 3 | 1u << 5 | 1u << 6, 8, heading);
+	else
+		table_init(&t, 1u << 2 | 1u << 4 | 1u << 5, 7,
+			(const char *const[]){"PROGRAM", "USER", "PROCS", "METRIC", "VALUE",
+				"PER SECOND", "HELP"});
 	for (size_t i = 0; i < l->n && i < max_rows; i++) {
 		struct line *line = &l->lines[i];
-		struct series s = line_series(line);
-		char procs[40], value[96], rate[48], name[300];
+		char procs[40], value[96], rate[48], *help = describe(line);
+		const char *row[8];
+		size_t n = 0;
 
 		/* a segment is a process and its forks */
 		snprintf(procs, sizeof(procs), line->dead ? "%u+%u dead" : "%u", line->living,
 			line->dead);
-		value_format(line->value, s.kind, s.scale, value, sizeof(value));
+		format_value(line, value, sizeof(value));
 		format_rate(line, elapsed_ns, rate, sizeof(rate));
-		series_sample_name(&s, name, sizeof(name));
-		table_add(&t, (const char *const[]){line->program, line->user, procs, name, value,
-				      rate, line->help});
+		row[n++] = line->program;
+		row[n++] = line->user;
+		if (cgroups)
+			row[n++] = line->cgroup;
+		row[n++] = procs;
+		row[n++] = line->series;
+		row[n++] = value;
+		row[n++] = rate;
+		row[n++] = help ? help : line->help;
+		table_add(&t, row);
+		free(help);
 	}
 	r = table_print(&t, stdout);
 	table_release(&t);
@@ -266,25 +417,68 @@ static int show_table(struct look *l, uint64_t elapsed_ns, size_t max_rows)
 	return r;
 }
 
+/* Sum, quantiles and the buckets that are not empty, each with its upper bound. */
+static void show_json_buckets(const struct line *l)
+{
+	static const struct {
+		const char *name;
+		double q;
+	} quantiles[] = {{"p50", 0.5}, {"p90", 0.9}, {"p99", 0.99}};
+	char text[96];
+	bool first = true;
+
+	value_format(l->sum, VALUE_U64, l->scale, text, sizeof(text));
+	printf(", \"sum\": %s", text);
+	for (size_t i = 0; l->value && i < 3; i++)
+		printf(", \"%s\": %.6g", quantiles[i].name,
+			histogram_quantile(l->buckets, l->shape, quantiles[i].q) * scale_of(l));
+	printf(", \"buckets\": [");
+	for (uint32_t i = 0; i < l->nbuckets; i++) {
+		uint64_t bound = tally_histogram_bound(i, l->shape.lo, l->shape.hi, l->shape.bits);
+
+		if (!l->buckets[i])
+			continue;
+		value_format(bound, VALUE_U64, l->scale, text, sizeof(text));
+		printf("%s[%s%s%s, %" PRIu64 "]", first ? "" : ", ",
+			bound == UINT64_MAX ? "\"" : "", bound == UINT64_MAX ? "+Inf" : text,
+			bound == UINT64_MAX ? "\"" : "", l->buckets[i]);
+		first = false;
+	}
+	printf("]");
+}
+
+/* JSON has no NaN and no infinities. */
+static bool is_number(const char *text)
+{
+	return text[0] != 'N' && text[0] != '+' && !(text[0] == '-' && text[1] == 'I');
+}
+
 static void show_json(struct look *l)
 {
 	printf("[");
 	for (size_t i = 0; i < l->n; i++) {
 		struct line *line = &l->lines[i];
-		struct series s = line_series(line);
-		char value[96], name[300];
+		char value[96];
 
-		series_sample_name(&s, name, sizeof(name));
-		value_format(line->value, s.kind, s.scale, value, sizeof(value));
+		format_value(line, value, sizeof(value));
 		printf("%s\n {\"program\": ", i ? "," : "");
 		text_put_json(stdout, line->program);
 		printf(", \"user\": ");
 		text_put_json(stdout, line->user);
+		if (*line->cgroup) {
+			printf(", \"cgroup\": ");
+			text_put_json(stdout, line->cgroup);
+		}
 		printf(", \"metric\": ");
-		text_put_json(stdout, name);
-		printf(", \"type\": \"%s\", \"value\": %s, \"living\": %u, \"dead\": %u}",
-			s.type == METRIC_GAUGE ? "gauge" : "counter", value, line->living,
-			line->dead);
+		text_put_json(stdout, line->series);
+		printf(", \"type\": \"%s\", \"value\": %s",
+			line->buckets          ? "histogram"
+			: is_gauge(line->type) ? "gauge"
+					       : "counter",
+			is_number(value) ? value : "null");
+		if (line->buckets)
+			show_json_buckets(line);
+		printf(", \"living\": %u, \"dead\": %u}", line->living, line->dead);
 	}
 	printf("\n]\n");
 }
@@ -341,13 +535,13 @@ static int run(const struct options *o, struct errmsg *e)
 		show(&now, o, i ? now.at_ns - before.at_ns : 0, redraw);
 		if (fflush(stdout) != 0) {
 			r = err_set(e, -errno, "writing: %s", strerror(errno));
-			free(now.lines);
+			release_lines(&now);
 			break;
 		}
-		free(before.lines);
+		release_lines(&before);
 		before = now;
 	}
-	free(before.lines);
+	release_lines(&before);
 	return r;
 }
 

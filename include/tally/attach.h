@@ -25,6 +25,7 @@
 #ifndef TALLY_ATTACH_H
 #define TALLY_ATTACH_H
 
+#include <tally/clock.h>
 #include <tally/create.h>
 
 enum tally_limits_ {
@@ -50,6 +51,7 @@ struct tally_object_ {
 	uint32_t claims; /* so that no two owners are the same word */
 	uint32_t pid; /* of the last process that drew a generation: this one or an ancestor */
 	struct tally_segment *segment;
+	struct tally_segment_slot *tables;
 	char *rows; /* row 0 */
 };
 extern struct tally_object_ tally_object_ TALLY_ONE_;
@@ -67,15 +69,25 @@ TALLY_FN_ uint64_t *tally_row_words_(uint32_t r)
 				    (uint64_t)r * tally_object_.segment->row_size);
 }
 
-/* The cell in all rows but the shared one. */
-TALLY_SLOW_ uint64_t tally_sum_rows_(uint32_t cell)
+/* Sums n cells that follow each other, in all rows. */
+TALLY_SLOW_ uint64_t tally_sum_cells_(uint32_t cell, uint32_t n)
 {
 	uint32_t rows = __atomic_load_n(&tally_object_.segment->rows, __ATOMIC_ACQUIRE);
 	uint64_t sum = 0;
 
-	for (uint32_t r = 1; r < rows; r++)
-		sum += __atomic_load_n(tally_row_words_(r) + cell / 8, __ATOMIC_RELAXED);
+	for (uint32_t r = 0; r < rows; r++)
+		for (uint32_t i = 0; i < n; i++)
+			sum += __atomic_load_n(
+				tally_row_words_(r) + cell / 8 + i, __ATOMIC_RELAXED);
 	return sum;
+}
+
+/* What a series has counted; a histogram's count is that of its buckets. */
+TALLY_SLOW_ uint64_t tally_count_cells_(const struct tally_desc_ *d, uint32_t cell)
+{
+	if (d->type == TALLY_TYPE_HISTOGRAM)
+		return tally_sum_cells_(cell + 8, d->cells - 1);
+	return tally_sum_cells_(cell, 1);
 }
 
 /* --- attaching ------------------------------------------------------------------------------ */
@@ -99,35 +111,58 @@ TALLY_SLOW_ void tally_draw_(uint32_t pid)
 	__atomic_store_n(&p->generation, generation, __ATOMIC_RELEASE);
 }
 
+/* Where it counts while there are no rows. */
+TALLY_FN_ uint64_t *tally_early_(struct tally_desc_ *d)
+{
+	return d->home ? d->home : &d->early;
+}
+
+/* What was counted before there were rows moves into row 0; nobody has seen these cells yet. */
+TALLY_SLOW_ void tally_attach_desc_(struct tally_desc_ *d, int used_before)
+{
+	uint64_t *shared = (uint64_t *)(void *)(tally_object_.rows + d->cell);
+	uint64_t early = __atomic_exchange_n(tally_early_(d), 0, __ATOMIC_RELAXED);
+	uint64_t sum = __atomic_exchange_n(&d->early_sum, 0, __ATOMIC_RELAXED);
+
+	if (used_before && !d->slots && d->cells) {
+		d->past = tally_count_cells_(d, d->cell);
+		d->past_sum = d->cells > 1 ? tally_sum_cells_(d->cell, 1) : 0;
+	}
+	if (d->type != TALLY_TYPE_HISTOGRAM) {
+		*shared += early;
+	} else if (early) {
+		/* each value is not known any more: all count as their mean */
+		shared[1 + tally_bucket_(d, sum / early)] += early;
+		*shared += sum;
+	}
+	__atomic_store_n(&d->shared, shared, __ATOMIC_RELEASE);
+}
+
 TALLY_SLOW_ void tally_attach_rows_(void)
 {
 	struct tally_object_ *o = &tally_object_;
 	struct tally_plan_ plan;
-	char *base;
+	char *base = (char *)0;
+	int used_before;
 
-	tally_make_plan_(&plan);
-	base = tally_segment_(&plan);
-	if (!base) {
-		base = tally_sys_mmap_(plan.size, -1);
-		if (base)
-			tally_fill_(&plan, base);
+	if (tally_make_plan_(&plan) == 0) {
+		base = tally_segment_(&plan);
+		if (!base) {
+			base = tally_sys_mmap_(plan.size, -1);
+			if (base)
+				tally_fill_(&plan, base);
+		}
 	}
 	if (base) {
 		o->segment = (struct tally_segment *)(void *)base;
 		o->rows = base + plan.rows_off;
+		o->tables = (struct tally_segment_slot *)(void *)(base + plan.tables_off);
+		used_before = o->segment->generation > 1;
+		for (uint32_t i = 0; i < plan.n; i++)
+			if (plan.desc[i].self == &plan.desc[i])
+				tally_attach_desc_(&plan.desc[i], used_before);
+		tally_clock_begin_(plan.desc, plan.n);
 		tally_draw_(tally_sys_getpid_());
-	}
-	for (uint32_t i = 0; i < plan.n; i++) {
-		struct tally_desc_ *d = &plan.desc[i];
-		uint64_t *shared = &d->early;
-
-		d->cell = (uint32_t)(TALLY_ROW_HEADER + 8 * i);
-		if (base) {
-			shared = (uint64_t *)(void *)(o->rows + d->cell);
-			d->past = *shared + tally_sum_rows_(d->cell);
-			*shared += __atomic_exchange_n(&d->early, 0, __ATOMIC_RELAXED);
-		}
-		__atomic_store_n(&d->shared, shared, __ATOMIC_RELEASE);
 	}
 	__atomic_store_n(&o->state, base ? TALLY_ATTACHED_ : TALLY_EARLY_, __ATOMIC_RELEASE);
 }
@@ -168,6 +203,22 @@ TALLY_SLOW_ void tally_attach_(void)
 __attribute__((constructor(101), used)) static void tally_construct_(void)
 {
 	tally_attach_();
+}
+
+/*
+ * An object that is unloaded leaves its segment mapped: nothing tells dlclose from exit, after which
+ * other threads still count. It leaves word where, for tally_reload_() if it is loaded again.
+ */
+__attribute__((destructor(101), used)) static void tally_destruct_(void)
+{
+	struct tally_segment *seg = tally_object_.segment;
+
+	if (!seg)
+		return;
+	seg->unloaded_pid = tally_sys_getpid_();
+	seg->unloaded_generation =
+		(uint32_t)__atomic_load_n(&tally_process_.generation, __ATOMIC_RELAXED);
+	__atomic_store_n(&seg->unloaded, (uint64_t)(uintptr_t)seg, __ATOMIC_RELEASE);
 }
 
 /* --- claiming a row --------------------------------------------------------------------------- */
@@ -353,47 +404,191 @@ TALLY_SLOW_ char *tally_own_row_(void)
 	/* In this order: a signal handler that counts in between comes here and claims a row too,
 	 * which is one row more, and no harm. */
 	t->row = row;
+	t->way = (uintptr_t)row + TALLY_ROW_HEADER - (uintptr_t)__start_tally_cells;
 	__asm__ __volatile__("" ::: "memory");
 	t->generation = generation;
 	return row;
 }
 
-TALLY_SLOW_ void tally_add_slow_(struct tally_desc_ *d, uint64_t n)
+/* The cell in row 0, or NULL if there are no rows; cell 0: the first one. */
+TALLY_FN_ uint64_t *tally_shared_cell_(const struct tally_desc_ *d, uint32_t cell)
+{
+	uint64_t *shared = __atomic_load_n(&d->shared, __ATOMIC_ACQUIRE);
+
+	return shared && cell ? shared + (cell - d->cell) / 8 : shared;
+}
+
+TALLY_SLOW_ void tally_add_slow_(struct tally_desc_ *d, uint32_t cell, uint64_t n)
 {
 	char *row = tally_own_row_();
-	uint64_t *cell = __atomic_load_n(&d->shared, __ATOMIC_ACQUIRE);
+	uint64_t *shared;
 
-	if (row)
-		tally_cell_add_((uint64_t *)(void *)(row + d->cell), n);
-	else
-		__atomic_fetch_add(cell ? cell : &d->early, n, __ATOMIC_RELAXED);
+	cell = cell ? cell : d->cell; /* it may have its place only since now */
+	shared = row ? (uint64_t *)(void *)(row + cell) : tally_shared_cell_(d, cell);
+	__atomic_fetch_add(shared ? shared : tally_early_(d), n, __ATOMIC_RELAXED);
+}
+
+/* A series of a table, so many bytes behind its first. */
+TALLY_SLOW_ void tally_add_at_slow_(struct tally_desc_ *d, uint32_t at, uint64_t n)
+{
+	tally_attach_();
+	tally_add_slow_(d, d->cell ? d->cell + at : 0, n);
+}
+
+TALLY_SLOW_ void tally_record_slow_(struct tally_desc_ *d, uint32_t cell, uint64_t v, uint64_t n)
+{
+	char *row = tally_own_row_();
+	uint64_t *shared, at = 1 + tally_bucket_(d, v);
+
+	cell = cell ? cell : d->cell;
+	shared = row ? (uint64_t *)(void *)(row + cell) : tally_shared_cell_(d, cell);
+	__atomic_fetch_add(shared ? shared + at : &d->early, n, __ATOMIC_RELAXED);
+	__atomic_fetch_add(shared ? shared : &d->early_sum, n * v, __ATOMIC_RELAXED);
 }
 
 /* --- gauges and values ------------------------------------------------------------------------ */
 
-TALLY_SLOW_ uint64_t *tally_gauge_slow_(struct tally_desc_ *d)
+TALLY_SLOW_ uint64_t *tally_gauge_slow_(struct tally_desc_ *d, uint32_t cell)
 {
-	uint64_t *cell;
+	uint64_t *shared;
 
 	tally_attach_();
-	cell = __atomic_load_n(&d->shared, __ATOMIC_ACQUIRE);
-	return cell ? cell : &d->early;
+	shared = tally_shared_cell_(d, cell);
+	return shared ? shared : &d->early;
 }
 
-TALLY_FN_ uint64_t *tally_gauge_cell_(struct tally_desc_ *d)
+TALLY_FN_ uint64_t *tally_gauge_cell_(struct tally_desc_ *d, uint32_t cell)
 {
-	uint64_t *cell = __atomic_load_n(&d->shared, __ATOMIC_ACQUIRE);
+	uint64_t *shared = tally_shared_cell_(d, cell);
 
-	return __builtin_expect(cell != (uint64_t *)0, 1) ? cell : tally_gauge_slow_(d);
+	return __builtin_expect(shared != (uint64_t *)0, 1) ? shared : tally_gauge_slow_(d, cell);
 }
 
-TALLY_SLOW_ uint64_t tally_value_(struct tally_desc_ *d)
+/* The cell of a series, and in *ret what it has in row 0, or NULL if there are no rows. */
+TALLY_SLOW_ uint32_t tally_look_(struct tally_desc_ *d, uint32_t cell, uint64_t **ret)
 {
-	uint64_t sum = __atomic_load_n(tally_gauge_cell_(d), __ATOMIC_RELAXED);
+	tally_attach_();
+	cell = cell ? cell : d->cell;
+	*ret = tally_shared_cell_(d, cell);
+	return cell;
+}
 
-	if (tally_object_.segment && d->type != TALLY_TYPE_GAUGE)
-		sum += tally_sum_rows_(d->cell);
-	return sum - d->past;
+/* Of a gauge what it is, of a counter or histogram how often it has counted; cell 0: no handle. */
+TALLY_SLOW_ uint64_t tally_value_(struct tally_desc_ *d, uint32_t cell)
+{
+	uint64_t *shared;
+	uint32_t at = tally_look_(d, cell, &shared);
+
+	if (!shared)
+		return __atomic_load_n(tally_early_(d), __ATOMIC_RELAXED);
+	if (d->type == TALLY_TYPE_GAUGE || d->type == TALLY_TYPE_GAUGE_DOUBLE)
+		return __atomic_load_n(shared, __ATOMIC_RELAXED);
+	return tally_count_cells_(d, at) - d->past;
+}
+
+/* The sum of a histogram's values. */
+TALLY_SLOW_ uint64_t tally_value_sum_(struct tally_desc_ *d, uint32_t cell)
+{
+	uint64_t *shared;
+	uint32_t at = tally_look_(d, cell, &shared);
+
+	return shared ? tally_sum_cells_(at, 1) - d->past_sum
+		      : __atomic_load_n(&d->early_sum, __ATOMIC_RELAXED);
+}
+
+/* How many values a histogram has in the bucket of v, since its segment was made. */
+TALLY_SLOW_ uint64_t tally_value_bucket_(struct tally_desc_ *d, uint32_t cell, uint64_t v)
+{
+	uint64_t *shared;
+	uint32_t at = tally_look_(d, cell, &shared);
+
+	return shared ? tally_sum_cells_(at + 8 + 8 * tally_bucket_(d, v), 1) : 0;
+}
+
+/* --- labels ----------------------------------------------------------------------------------- */
+
+/* Label values as a slot has them; 0 if there are too many or they are too long. */
+TALLY_SLOW_ uint32_t tally_slot_text_(
+	const struct tally_desc_ *d, const char *const *values, uint32_t n, char *out)
+{
+	uint32_t at = 0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		const char *s = values[i] ? values[i] : "";
+
+		if (i > 0)
+			out[at++] = TALLY_LABEL_VALUE[0];
+		for (; *s; s++) {
+			if (at + 2 >= TALLY_SLOT_TEXT)
+				return 0;
+			/* control characters are no text, and two of them separate values */
+			out[at++] = *s;
+			if ((unsigned char)*s < 0x20 || *s == 0x7f)
+				out[at - 1] = '?';
+		}
+	}
+	out[at] = '\0';
+	return n == d->nnames ? at + 1 : 0;
+}
+
+/* Makes a free slot ours and fills it; 0 if somebody was faster. */
+TALLY_SLOW_ int tally_take_slot_(
+	struct tally_segment_slot *slot, uint32_t hash, const char *text, uint32_t len)
+{
+	struct tally_segment *seg = tally_object_.segment;
+	uint32_t nobody = TALLY_SLOT_FREE;
+
+	__atomic_fetch_add(&seg->inserts, 1, __ATOMIC_RELEASE);
+	if (!__atomic_compare_exchange_n(&slot->state, &nobody, TALLY_SLOT_WRITING, 0,
+		    __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+		return 0;
+	slot->hash = hash;
+	memcpy(slot->text, text, len);
+	__atomic_store_n(&slot->state, TALLY_SLOT_READY, __ATOMIC_RELEASE);
+	__atomic_fetch_add(&seg->inserts, 1, __ATOMIC_RELEASE);
+	return 1;
+}
+
+/*
+ * Which series of the table has these label values: a slot that has them, else a free one, else the
+ * overflow. Two that insert the same values at once may make two series of them: readers sum them up.
+ * A slot whose writer was killed in it stays as it is.
+ */
+TALLY_SLOW_ uint32_t tally_find_slot_(struct tally_desc_ *d, const char *const *values, uint32_t n)
+{
+	struct tally_segment_slot *slots = tally_object_.tables + d->table;
+	uint32_t usable = d->slots - 1, hash = 0, len;
+	char text[TALLY_SLOT_TEXT];
+
+	len = tally_slot_text_(d, values, n, text);
+	if (len)
+		hash = (uint32_t)(tally_hash_(0xcbf29ce484222325u, text) >> 32);
+	for (uint32_t i = 0; len && i < usable; i++) {
+		uint32_t at = (uint32_t)(((uint64_t)hash + i) % usable);
+		uint32_t state = __atomic_load_n(&slots[at].state, __ATOMIC_ACQUIRE);
+
+		if (state == TALLY_SLOT_FREE && tally_take_slot_(&slots[at], hash, text, len))
+			return at;
+		state = __atomic_load_n(&slots[at].state, __ATOMIC_ACQUIRE);
+		if (state == TALLY_SLOT_READY && slots[at].hash == hash &&
+			memcmp(slots[at].text, text, len) == 0)
+			return at;
+	}
+	if (__atomic_load_n(&slots[usable].state, __ATOMIC_ACQUIRE) == TALLY_SLOT_FREE)
+		tally_take_slot_(&slots[usable], hash, len ? text : "?", len ? len : 2);
+	return usable;
+}
+
+/* The first cell of the series with these label values; 0 while the object has no rows. */
+TALLY_SLOW_ uint32_t tally_series_(struct tally_desc_ *d, const char *const *values, uint32_t n)
+{
+	/* 0 means that there will be no rows ever: so who attaches is waited for */
+	do
+		tally_attach_();
+	while (__atomic_load_n(&tally_object_.state, __ATOMIC_ACQUIRE) == TALLY_NEW_);
+	if (!__atomic_load_n(&d->shared, __ATOMIC_ACQUIRE))
+		return 0;
+	return d->cell + 8 * d->cells * tally_find_slot_(d, values, n);
 }
 
 #endif

@@ -1,187 +1,83 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Making a segment file, or adopting a dead one of the same object and user.
+ * Making a segment file, or adopting a dead one of the same object, user and cgroup.
  *
  * A file is made as NAME.new: locked, given memory, mapped, filled, and only then given its name. So a
  * file with a name is whole, and a full file system is found here, not by a signal later. Names are
- * tried in order, so that the next run of a program finds the file of a dead one and counts on in it.
+ * tried in order, so that the next run of a program finds the file of a dead one and counts on in it;
+ * and so that an object that was unloaded and is loaded again finds its own, which is still mapped.
  *
  * The lock belongs to the open file description and lasts while any process has it mapped; the
- * descriptor itself is closed at once. Failures leave nothing behind, and the caller with NULL.
+ * descriptor itself is closed at once. Failures leave the caller with NULL, and of those that are not
+ * for lack of a directory a count in PROGRAM.UID.refused.
  */
 #ifndef TALLY_CREATE_H
 #define TALLY_CREATE_H
 
-#include <stdlib.h>
-#include <string.h>
-#include <sys/auxv.h>
-
-#include <tally/segment.h>
-#include <tally/system.h>
-
-#ifndef TALLY_OBJECT
-#define TALLY_OBJECT ""
-#endif
+#include <tally/layout.h>
 
 #define TALLY_DIR_DEFAULT_ "/run/tally/seg"
 
 enum tally_create_limits_ {
-	TALLY_ROWS_MAX_ = 1024, /* rows of an object; more threads share row 0 */
-	TALLY_ROWS_BYTES_ = 32 << 20, /* ... or as many as fit into this */
 	TALLY_SLOTS_ = 64, /* names that are tried in order, so that a dead file is found */
+	TALLY_REFUSED_MAX_ = 1 << 30, /* starts without a segment that a file counts */
+	TALLY_REFUSED_TRIES_ = 100,
 };
 
-#ifdef __cplusplus
-extern "C" {
-#endif
-/* The linker's bounds of the section of descriptors of this object. */
-extern struct tally_desc_ __start_tally_desc[] TALLY_ONE_;
-extern struct tally_desc_ __stop_tally_desc[] TALLY_ONE_;
-#ifdef __cplusplus
-}
-#endif
-
-/* What a segment of this object looks like; the same for every run of the same build. */
-struct tally_plan_ {
-	struct tally_desc_ *desc;
-	uint32_t n;
-	const char *program;
-	uint32_t strings_off, strings_len, rows_off, row_size;
-	uint32_t rows, rows_max; /* at first, at most */
-	uint64_t size, first_size; /* of the whole file, of the part that is allocated at first */
-	uint64_t hash; /* of names, units and types */
-};
-
-/* --- the plan ------------------------------------------------------------------------------- */
-
-TALLY_FN_ uint64_t tally_round_(uint64_t n, uint64_t to)
-{
-	return (n + to - 1) / to * to;
-}
-
-/* FNV-1a over a string and its zero. */
-TALLY_FN_ uint64_t tally_hash_(uint64_t h, const char *s)
-{
-	do
-		h = (h ^ (unsigned char)*s) * 0x100000001b3u;
-	while (*s++);
-	return h;
-}
-
-TALLY_FN_ const char *tally_program_(void)
-{
-	const char *path = (const char *)(uintptr_t)getauxval(TALLY_AT_EXECFN_);
-	const char *base = path;
-
-	if (!path)
-		return "unknown";
-	for (; *path; path++)
-		if (*path == '/' && path[1])
-			base = path + 1;
-	return base;
-}
-
-/* Bytes that a string takes in the file, with its zero. A long one is cut before a UTF-8 character. */
-TALLY_FN_ uint32_t tally_string_size_(const char *s)
-{
-	size_t n = strlen(s);
-
-	if (n > TALLY_SEGMENT_NAME_MAX)
-		for (n = TALLY_SEGMENT_NAME_MAX; n > 0 && (s[n] & 0xc0) == 0x80; n--)
-			;
-	return (uint32_t)n + 1;
-}
-
-TALLY_SLOW_ void tally_make_plan_(struct tally_plan_ *p)
-{
-	uint32_t most, limit = TALLY_ROWS_MAX_;
-
-	p->desc = __start_tally_desc;
-	p->n = (uint32_t)(__stop_tally_desc - __start_tally_desc);
-	p->program = tally_program_();
-	p->strings_off =
-		(uint32_t)(sizeof(struct tally_segment) + p->n * sizeof(struct tally_segment_desc));
-	p->strings_len = 1 + tally_string_size_(p->program) + tally_string_size_(TALLY_OBJECT);
-	p->hash = tally_hash_(0xcbf29ce484222325u, TALLY_OBJECT);
-	for (uint32_t i = 0; i < p->n; i++) {
-		const struct tally_desc_ *d = &p->desc[i];
-
-		p->strings_len += tally_string_size_(d->name) + tally_string_size_(d->unit) +
-				  tally_string_size_(d->help);
-		p->hash = tally_hash_(tally_hash_(p->hash, d->name), d->unit);
-		p->hash = (p->hash ^ d->type ^ ((uint64_t)(unsigned char)d->scale << 8)) *
-			  0x100000001b3u;
-	}
-	p->rows_off = (uint32_t)tally_round_(p->strings_off + p->strings_len, TALLY_ROW_ALIGN);
-	p->row_size =
-		(uint32_t)tally_round_(TALLY_ROW_HEADER + 8 * (uint64_t)p->n, TALLY_ROW_ALIGN);
-	most = TALLY_ROWS_BYTES_ / p->row_size;
-	p->rows_max = most > limit ? limit : most < 16 ? 16 : most;
-	p->first_size = tally_round_(p->rows_off + 5 * (uint64_t)p->row_size, 4096);
-	p->rows = (uint32_t)((p->first_size - p->rows_off) / p->row_size);
-	if (p->rows > p->rows_max)
-		p->rows = p->rows_max;
-	p->size = tally_round_(p->rows_off + (uint64_t)p->rows_max * p->row_size, 4096);
-}
+/* Inodes of the machine's first namespaces, from linux/proc_ns.h. */
+#define TALLY_FIRST_PID_NS_    0xeffffffcu
+#define TALLY_FIRST_CGROUP_NS_ 0xeffffffbu
 
 /* --- making a segment ----------------------------------------------------------------------- */
 
-TALLY_FN_ uint32_t tally_put_string_(char *strings, uint32_t *at, const char *s)
+/* When this process began, in clock ticks since boot; 0 if unknown. */
+TALLY_SLOW_ uint64_t tally_start_ticks_(void)
 {
-	uint32_t here = *at, n = tally_string_size_(s);
+	char text[1024];
+	size_t n = tally_sys_read_file_("/proc/self/stat", text, sizeof(text)), at = n;
+	uint64_t ticks = 0;
 
-	if (n == 1)
-		return 0;
-	memcpy(strings + here, s, n - 1);
-	*at += n;
-	return here;
+	/* a program's name, field 2, is in brackets and may hold anything: the last one ends it */
+	while (at > 0 && text[at - 1] != ')')
+		at--;
+	for (int field = 3; at > 0 && field <= 22; field++) {
+		while (at < n && text[at] == ' ')
+			at++;
+		for (ticks = 0; at < n && text[at] != ' '; at++)
+			ticks = ticks * 10 + (uint64_t)(text[at] - '0');
+	}
+	return ticks;
 }
 
-/* Writes all that is constant into zeroed memory of at least rows_off bytes. */
-TALLY_SLOW_ void tally_image_(const struct tally_plan_ *p, char *base)
+/* What differs from start to start on the same file. The caller is alone with it. */
+TALLY_SLOW_ void tally_sign_(const struct tally_plan_ *p, struct tally_segment *seg)
 {
-	struct tally_segment *seg = (struct tally_segment *)(void *)base;
-	struct tally_segment_desc *to = (struct tally_segment_desc *)(void *)(seg + 1);
-	char *strings = base + p->strings_off;
-	uint32_t at = 1;
+	int contained = p->pid_ns != TALLY_FIRST_PID_NS_ || p->cgroup_ns != TALLY_FIRST_CGROUP_NS_;
 
-	memcpy(seg->magic, TALLY_SEGMENT_MAGIC, sizeof(seg->magic));
-	seg->version = TALLY_SEGMENT_VERSION;
-	seg->header_size = (uint32_t)sizeof(*seg);
-	seg->desc_off = (uint32_t)sizeof(*seg);
-	seg->desc_size = (uint32_t)sizeof(*to);
-	seg->ndesc = p->n;
-	seg->strings_off = p->strings_off;
-	seg->strings_len = p->strings_len;
-	seg->rows_off = p->rows_off;
-	seg->row_size = p->row_size;
-	seg->rows_max = p->rows_max;
-	seg->program = tally_put_string_(strings, &at, p->program);
-	seg->object = tally_put_string_(strings, &at, TALLY_OBJECT);
-	for (uint32_t i = 0; i < p->n; i++) {
-		to[i].name = tally_put_string_(strings, &at, p->desc[i].name);
-		to[i].unit = tally_put_string_(strings, &at, p->desc[i].unit);
-		to[i].help = tally_put_string_(strings, &at, p->desc[i].help);
-		to[i].type = p->desc[i].type;
-		to[i].scale = p->desc[i].scale;
-		to[i].cell = TALLY_ROW_HEADER + 8 * i;
-		to[i].cells = 1;
-	}
+	seg->unloaded = 0;
+	seg->pid = tally_sys_getpid_();
+	seg->pid_ns = p->pid_ns;
+	seg->start_ticks = contained && p->pid_ns ? tally_start_ticks_() : 0;
+	seg->starts++;
 }
 
 /* Fills a new segment: the image, and what differs from run to run. */
 TALLY_SLOW_ void tally_fill_(const struct tally_plan_ *p, char *base)
 {
 	struct tally_segment *seg = (struct tally_segment *)(void *)base;
+	struct tally_segment_slot *slots =
+		(struct tally_segment_slot *)(void *)(base + p->tables_off);
 	int64_t now[2] = {0, 0};
 
 	tally_image_(p, base);
+	for (uint32_t i = 0; i < p->n; i++)
+		tally_fill_table_(&p->desc[i], slots + p->desc[i].table);
 	tally_sys_(SYS_getrandom, (long)seg->id, sizeof(seg->id), 1, 0, 0, 0);
 	tally_sys_(SYS_clock_gettime, 0, (long)now, 0, 0, 0, 0);
 	seg->birth_ns = (uint64_t)now[0] * 1000000000u + (uint64_t)now[1];
 	seg->rows = p->rows;
 	seg->generation = 1;
-	seg->starts = 1;
+	tally_sign_(p, seg);
 }
 
 TALLY_FN_ int tally_lock_(int fd)
@@ -277,40 +173,59 @@ TALLY_SLOW_ char *tally_create_(
 	return base;
 }
 
-/* Is the file that is mapped at base what this object would make? */
-TALLY_SLOW_ int tally_same_(const struct tally_plan_ *p, const char *base)
-{
-	const struct tally_segment *have = (const struct tally_segment *)(const void *)base, *want;
-	char *image = tally_sys_mmap_(p->rows_off, -1);
-	int same;
-
-	if (!image)
-		return 0;
-	tally_image_(p, image);
-	want = (const struct tally_segment *)(const void *)image;
-	same = memcmp(have, want, offsetof(struct tally_segment, id)) == 0 &&
-	       memcmp(&have->desc_off, &want->desc_off,
-		       offsetof(struct tally_segment, rows) -
-			       offsetof(struct tally_segment, desc_off)) == 0 &&
-	       have->program == want->program && have->object == want->object &&
-	       memcmp(have + 1, want + 1, p->rows_off - sizeof(*want)) == 0 &&
-	       have->rows >= p->rows && have->rows <= p->rows_max;
-	tally_sys_munmap_(image, p->rows_off);
-	return same;
-}
-
-/* The dead own no rows, and their gauges are over. Their counts stay. */
+/* The dead own no rows, their gauges are over, and they end no slot that they began. Counts stay. */
 TALLY_SLOW_ void tally_inherit_(const struct tally_plan_ *p, char *base)
 {
 	struct tally_segment *seg = (struct tally_segment *)(void *)base;
+	struct tally_segment_slot *slots =
+		(struct tally_segment_slot *)(void *)(base + p->tables_off);
 	uint64_t *shared = (uint64_t *)(void *)(base + p->rows_off);
 
 	for (uint32_t r = 1; r < seg->rows; r++)
 		shared[(uint64_t)r * p->row_size / 8] = 0;
-	for (uint32_t i = 0; i < p->n; i++)
-		if (p->desc[i].type == TALLY_TYPE_GAUGE)
-			shared[TALLY_ROW_HEADER / 8 + i] = 0;
-	seg->starts++;
+	for (uint32_t i = 0; i < p->n; i++) {
+		const struct tally_desc_ *d = &p->desc[i];
+
+		if (d->type == TALLY_TYPE_GAUGE || d->type == TALLY_TYPE_GAUGE_DOUBLE)
+			memset(shared + d->cell / 8, 0, 8 * (size_t)(d->slots ? d->slots : 1));
+	}
+	for (uint32_t i = 0; i < p->tables_len / sizeof(*slots); i++)
+		if (slots[i].state == TALLY_SLOT_WRITING)
+			memset(&slots[i], 0, sizeof(slots[i]));
+	tally_sign_(p, seg);
+}
+
+/*
+ * The mapping that an earlier load of this object left in this process, if the file at fd is it: the
+ * lock on it is then our own. Nobody else writes there: the code that did is gone.
+ */
+TALLY_SLOW_ char *tally_reload_(const struct tally_plan_ *p, int fd)
+{
+	struct tally_segment have, *seg;
+	uint64_t at;
+	uint32_t id[4];
+
+	if (tally_sys_(SYS_pread64, fd, (long)&have, sizeof(have), 0, 0, 0) != sizeof(have) ||
+		!have.unloaded || have.unloaded_pid != tally_sys_getpid_())
+		return (char *)0;
+	at = have.unloaded;
+	memcpy(id, have.id, sizeof(id));
+	for (uint32_t i = 0; i < 4; i++)
+		if (!tally_sys_word_is_(
+			    (const char *)at + offsetof(struct tally_segment, id) + 4 * i, id[i]))
+			return (char *)0;
+	seg = (struct tally_segment *)at;
+	if (!tally_same_(p, (const char *)seg) || !__atomic_compare_exchange_n(&seg->unloaded, &at,
+							  0, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+		return (char *)0;
+	for (uint32_t r = 1; r < seg->rows; r++) {
+		uint64_t *row =
+			(uint64_t *)(void *)((char *)seg + p->rows_off + (uint64_t)r * p->row_size);
+
+		if (*row >> 32 == have.unloaded_generation)
+			__atomic_store_n(row, 0, __ATOMIC_RELEASE);
+	}
+	return (char *)seg;
 }
 
 /*
@@ -321,7 +236,7 @@ TALLY_SLOW_ char *tally_adopt_(
 	const struct tally_plan_ *p, int dir, const char *name, int *ret_error)
 {
 	struct tally_statx_ st;
-	char *base = (char *)0;
+	char *base = (char *)0, *ours = base;
 	int fd = tally_sys_open_(dir, name,
 		TALLY_O_RDWR_ | TALLY_O_NOFOLLOW_ | TALLY_O_NONBLOCK_ | TALLY_O_CLOEXEC_, 0);
 
@@ -329,29 +244,43 @@ TALLY_SLOW_ char *tally_adopt_(
 	if (fd < 0)
 		return base;
 	/* locked first, asked then: who folds the file removes its name while he holds the lock */
-	if (tally_lock_(fd) == 0 && tally_sys_statx_(fd, "", &st) == 0 &&
-		(st.mode & TALLY_S_IFMT_) == TALLY_S_IFREG_ && st.nlink == 1 &&
-		st.uid == (uint32_t)tally_sys_(SYS_geteuid, 0, 0, 0, 0, 0, 0) && st.size == p->size)
+	if (tally_sys_statx_(fd, "", &st) < 0 || (st.mode & TALLY_S_IFMT_) != TALLY_S_IFREG_ ||
+		st.uid != (uint32_t)tally_sys_(SYS_geteuid, 0, 0, 0, 0, 0, 0) || st.size != p->size)
+		;
+	else if (tally_lock_(fd) < 0)
+		ours = base = tally_reload_(p, fd);
+	else if (tally_sys_statx_(fd, "", &st) == 0 && st.nlink == 1)
 		base = tally_sys_mmap_(p->size, fd);
-	if (base && !tally_same_(p, base)) {
+	if (base && !ours && !tally_same_(p, base)) {
 		tally_sys_munmap_(base, p->size);
 		base = (char *)0;
 	}
-	if (base)
+	if (base && !ours)
 		tally_inherit_(p, base);
 	tally_sys_close_(fd);
 	return base;
 }
 
-/* PROGRAM.UID.HASH.SLOT into out, which has room for 128 bytes. */
-TALLY_SLOW_ void tally_file_name_(const struct tally_plan_ *p, uint64_t slot, char *out)
+/* Appends a dot and the number in this base. */
+TALLY_SLOW_ uint32_t tally_put_number_(char *out, uint32_t n, uint64_t v, uint32_t base)
 {
-	uint64_t parts[3];
+	char digits[20];
+	uint32_t d = 0;
+
+	do
+		digits[d++] = "0123456789abcdef"[v % base];
+	while ((v /= base) > 0);
+	out[n++] = '.';
+	while (d > 0)
+		out[n++] = digits[--d];
+	return n;
+}
+
+/* PROGRAM.UID into out, which has room for 128 bytes; returns the length. */
+TALLY_SLOW_ uint32_t tally_owner_name_(const struct tally_plan_ *p, char *out)
+{
 	uint32_t n = 0;
 
-	parts[0] = (uint64_t)tally_sys_(SYS_geteuid, 0, 0, 0, 0, 0, 0);
-	parts[1] = p->hash;
-	parts[2] = slot;
 	for (const char *s = p->program; *s && n < 60; s++) {
 		int plain = (*s >= 'a' && *s <= 'z') || (*s >= 'A' && *s <= 'Z') ||
 			    (*s >= '0' && *s <= '9') || *s == '-';
@@ -360,20 +289,50 @@ TALLY_SLOW_ void tally_file_name_(const struct tally_plan_ *p, uint64_t slot, ch
 		if (plain)
 			out[n - 1] = *s;
 	}
-	for (int i = 0; i < 3; i++) {
-		char digits[20];
-		uint32_t d = 0;
-		uint64_t v = parts[i];
-		uint64_t base = i == 0 ? 10 : 16;
+	return tally_put_number_(out, n, (uint64_t)tally_sys_(SYS_geteuid, 0, 0, 0, 0, 0, 0), 10);
+}
 
-		do
-			digits[d++] = "0123456789abcdef"[v % base];
-		while ((v /= base) > 0);
-		out[n++] = '.';
-		while (d > 0)
-			out[n++] = digits[--d];
+/* PROGRAM.UID.HASH.SLOT, likewise. */
+TALLY_SLOW_ void tally_file_name_(const struct tally_plan_ *p, uint64_t slot, char *out)
+{
+	uint32_t n = tally_owner_name_(p, out);
+
+	n = tally_put_number_(out, n, p->hash, 16);
+	out[tally_put_number_(out, n, slot, 16)] = '\0';
+}
+
+/* One more start without a segment: the file PROGRAM.UID.refused gets a byte longer, which takes no block. */
+TALLY_SLOW_ void tally_count_refused_(const struct tally_plan_ *p, int dir)
+{
+	struct tally_statx_ st;
+	uint64_t limit[2];
+	char name[128];
+	int fd;
+
+	memcpy(name + tally_owner_name_(p, name), ".refused", 9);
+	fd = tally_sys_open_(dir, name,
+		TALLY_O_RDWR_ | TALLY_O_CREAT_ | TALLY_O_CLOEXEC_ | TALLY_O_NOFOLLOW_ |
+			TALLY_O_NONBLOCK_,
+		0640);
+	if (fd < 0)
+		return;
+	for (int i = 0; i < TALLY_REFUSED_TRIES_; i++) {
+		if (tally_lock_(fd) < 0) {
+			tally_sys_(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
+			continue;
+		}
+		if (tally_sys_statx_(fd, "", &st) == 0 &&
+			(st.mode & TALLY_S_IFMT_) == TALLY_S_IFREG_ &&
+			st.size < TALLY_REFUSED_MAX_ &&
+			tally_sys_(SYS_prlimit64, 0, TALLY_RLIMIT_FSIZE_, 0, (long)limit, 0, 0) >=
+				0 &&
+			limit[0] > st.size) {
+			tally_sys_(SYS_fchmod, fd, 0640, 0, 0, 0, 0);
+			tally_sys_(SYS_ftruncate, fd, (long)st.size + 1, 0, 0, 0, 0);
+		}
+		break;
 	}
-	out[n] = '\0';
+	tally_sys_close_(fd);
 }
 
 /* A mapped segment of this object, adopted or new; NULL if there is to be none. */
@@ -400,6 +359,8 @@ TALLY_SLOW_ char *tally_segment_(const struct tally_plan_ *p)
 		if (!base && error != -TALLY_EEXIST_)
 			break;
 	}
+	if (!base)
+		tally_count_refused_(p, dir);
 	tally_sys_close_(dir);
 	return base;
 }

@@ -6,6 +6,7 @@
 #ifndef TALLY_SYSTEM_H
 #define TALLY_SYSTEM_H
 
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/syscall.h>
 
@@ -52,11 +53,15 @@ TALLY_FN_ long tally_sys_(long nr, long a, long b, long c, long d, long e, long 
 #error "tally knows the system calls of x86-64 and arm64 only"
 #endif
 
+/* One copy for each linked object, however many files include this. */
+#define TALLY_ONE_ __attribute__((weak, visibility("hidden")))
+
 /* Values of the kernel's ABI; libc shows some of them only under feature macros. */
 enum tally_abi_ {
 	TALLY_EPERM_ = 1,
 	TALLY_EEXIST_ = 17,
 	TALLY_EINVAL_ = 22,
+	TALLY_ENOSPC_ = 28,
 	TALLY_ESRCH_ = 3,
 	TALLY_ENOSYS_ = 38,
 	TALLY_ENOENT_ = 2,
@@ -86,7 +91,9 @@ enum tally_abi_ {
 	TALLY_RLIMIT_FSIZE_ = 1,
 	TALLY_SIG_SETMASK_ = 2,
 	TALLY_KCMP_VM_ = 1,
+	TALLY_CLOCK_MONOTONIC_ = 1,
 	TALLY_PR_GET_DUMPABLE_ = 3,
+	TALLY_FUTEX_CMP_REQUEUE_PRIVATE_ = 4 | 128,
 	TALLY_FUTEX_WAKE_OP_PRIVATE_ = 5 | 128,
 	TALLY_AT_SECURE_ = 23,
 	TALLY_AT_EXECFN_ = 31,
@@ -152,6 +159,17 @@ TALLY_FN_ uint32_t tally_sys_gettid_(void)
 	return (uint32_t)tally_sys_(SYS_gettid, 0, 0, 0, 0, 0, 0);
 }
 
+/* What a file of /proc or /sys says, at most size bytes of it; 0 if it can't be read. */
+TALLY_SLOW_ size_t tally_sys_read_file_(const char *path, char *out, size_t size)
+{
+	int fd = tally_sys_open_(TALLY_AT_FDCWD_, path, TALLY_O_CLOEXEC_, 0);
+	long r = fd < 0 ? fd : tally_sys_(SYS_read, fd, (long)out, (long)size, 0, 0, 0);
+
+	if (fd >= 0)
+		tally_sys_close_(fd);
+	return r > 0 ? (size_t)r : 0;
+}
+
 /* Blocks all signals; *old is what to restore. */
 TALLY_FN_ void tally_sys_block_signals_(uint64_t *old)
 {
@@ -179,6 +197,16 @@ TALLY_FN_ long tally_sys_populate_(void *p)
 
 	return tally_sys_(
 		SYS_futex, (long)&nobody, TALLY_FUTEX_WAKE_OP_PRIVATE_, 0, 0, (long)p, op);
+}
+
+/*
+ * Is the word at p, where there may be no memory at all, this one? The kernel compares before it would
+ * move those who wait there, of whom there are none.
+ */
+TALLY_FN_ int tally_sys_word_is_(const void *p, uint32_t word)
+{
+	return tally_sys_(SYS_futex, (long)p, TALLY_FUTEX_CMP_REQUEUE_PRIVATE_, 0, 0, (long)p,
+		       (long)word) == 0;
 }
 
 #endif

@@ -171,7 +171,7 @@ static void check_large(const struct segfile *s, uint32_t n)
 	if (s->n != n || s->rows != 2)
 		fail("the large segment is not what was made");
 	for (uint32_t i = 0; i < n; i++)
-		if (s->values[i] != (UINT64_C(1) << 40) + i)
+		if (s->values[s->metrics[i].word] != (UINT64_C(1) << 40) + i)
 			fail("a counter of the large segment has a wrong value");
 }
 
@@ -317,7 +317,8 @@ static void check_process(const struct segfile *s)
 	if (s->n != COUNTERS || s->rows < 2)
 		fail("a program's segment does not have 100 counters and 2 rows");
 	for (size_t i = 0; i < s->n; i++)
-		if (s->values[i] != 1000 + strtoull(s->metrics[i].name + 11, NULL, 10))
+		if (s->values[s->metrics[i].word] !=
+			1000 + strtoull(s->metrics[i].name + 11, NULL, 10))
 			fail("a program's counter has a wrong value");
 }
 

@@ -63,7 +63,7 @@ static inline void segmaker_fill(
 		d[i].cells = 1;
 	}
 	h->strings_len = at;
-	h->rows_off = segmaker_align(h->strings_off + at);
+	h->tables_off = h->rows_off = segmaker_align(h->strings_off + at);
 	h->row_size = segmaker_align(TALLY_ROW_HEADER + 8 * n);
 	h->rows_max = h->rows = SEGMAKER_ROWS;
 	h->generation = h->starts = 1;

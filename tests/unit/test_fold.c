@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "include/tally/segment.h"
 #include "tests/lib/testrand.h"
 #include "user/provider/fold.h"
 
@@ -57,14 +58,21 @@ static struct program *program(const char *name)
 {
 	struct program *p;
 
-	cr_assert_eq(programs_find(&programs, name, 4242, &p), 0);
+	cr_assert_eq(programs_find(&programs, name, 4242, "", &p), 0);
 	return p;
 }
 
 static uint32_t metric(struct program *p, unsigned i)
 {
 	char name[32];
-	struct program_metric m = {name, "", "help", METRIC_COUNTER, 0};
+	const struct program_metric m = {
+		.name = name,
+		.labels = "",
+		.unit = "",
+		.help = "help",
+		.type = TALLY_TYPE_COUNTER,
+		.cells = 1,
+	};
 	uint32_t index;
 
 	snprintf(name, sizeof(name), "metric_%u", i);
@@ -128,6 +136,13 @@ Test(fold, a_segment_counts_with_its_last_values)
 	cr_expect_eq(total(), 18, "also after a restart");
 }
 
+static int compare_values(const void *a, const void *b)
+{
+	const struct fold_value *x = a, *y = b;
+
+	return (x->series > y->series) - (x->series < y->series);
+}
+
 /* Random folds of segments that come, die, and come again, with restarts and rewrites in between. */
 Test(fold, model)
 {
@@ -163,6 +178,7 @@ Test(fold, model)
 				v[n++] = (struct fold_value){metric(p, m), last[s][m]};
 			}
 		}
+		qsort(v, n, sizeof(*v), compare_values);
 		cr_assert_eq(fold_write(fold, &id, p, v, n), 0);
 		if (!test_rand_below(20))
 			cr_assert_eq(fold_sync(fold), 0);

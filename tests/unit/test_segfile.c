@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * user/lib/segfile.c: a segment written by hand reads right; one with any number of it wrong is
- * refused or clipped, and whatever bytes stand in it, the reader survives.
+ * user/lib/segfile.c: a segment written by hand reads right, also one of version 1; one with any number
+ * of it wrong is refused or clipped, and whatever bytes stand in it, the reader survives. Labels, tables
+ * and histograms are in test_segfile_series.c.
  */
 #include <criterion/criterion.h>
 #include <fcntl.h>
@@ -17,7 +18,7 @@
 
 #define ROW_SIZE 64u
 #define ROWS     3u
-#define ROWS_OFF 448u
+#define ROWS_OFF 512u
 #define SIZE     (ROWS_OFF + ROWS * ROW_SIZE)
 
 struct image {
@@ -42,7 +43,7 @@ static void image_init(struct image *m)
 	m->rows = (uint64_t *)(m->bytes + ROWS_OFF);
 	memcpy(m->h->magic, TALLY_SEGMENT_MAGIC, 8);
 	*m->h = (struct tally_segment){
-		.version = 1,
+		.version = TALLY_SEGMENT_VERSION,
 		.header_size = sizeof(*m->h),
 		.birth_ns = 5,
 		.desc_off = sizeof(*m->h),
@@ -50,6 +51,7 @@ static void image_init(struct image *m)
 		.desc_size = sizeof(*m->d),
 		.strings_off = sizeof(*m->h) + 2 * sizeof(*m->d),
 		.strings_len = sizeof(strings),
+		.tables_off = ROWS_OFF,
 		.rows_off = ROWS_OFF,
 		.row_size = ROW_SIZE,
 		.rows_max = ROWS,
@@ -67,6 +69,32 @@ static void image_init(struct image *m)
 		m->rows[r * 8 + 4] = 100 + r;
 		m->rows[r * 8 + 5] = r == 0 ? (uint64_t)-7 : 9;
 	}
+}
+
+/* The same in version 1: shorter structures, and no meaning in what follows `cells`. */
+static void image_init_v1(struct image *m)
+{
+	struct tally_segment_desc d[2];
+	struct tally_segment h;
+	uint8_t strings[48];
+
+	image_init(m);
+	h = *m->h;
+	memcpy(d, m->d, sizeof(d));
+	memcpy(strings, m->bytes + h.strings_off, h.strings_len);
+	memset(m->bytes, 0, ROWS_OFF);
+	h.version = 1;
+	h.header_size = h.desc_off = 128;
+	h.desc_size = 32;
+	h.strings_off = 128 + 2 * 32;
+	h.tables_off = 0;
+	memcpy(m->bytes, &h, 128);
+	memset(m->bytes + 92, 0xff, 36);
+	for (int i = 0; i < 2; i++) {
+		memcpy(m->bytes + 128 + 32 * i, &d[i], 24);
+		memset(m->bytes + 128 + 32 * i + 24, 0xff, 8);
+	}
+	memcpy(m->bytes + h.strings_off, strings, h.strings_len);
 }
 
 static void image_write(const struct image *m, const char *name, size_t size)
@@ -109,16 +137,16 @@ static int try_image(const struct image *m, struct errmsg *e)
 	return r;
 }
 
-Test(segfile, reads)
+static void check_reads(const struct image *m)
 {
 	struct errmsg e = {""};
 	struct segfile *s;
-	struct image m;
 
-	image_init(&m);
-	image_write(&m, "x", SIZE);
+	image_write(m, "x", SIZE);
 	cr_assert_eq(segfile_open(dirfd_, "x", &s, &e), 0, "%s", e.text);
-	cr_assert_eq(s->n, 2);
+	cr_assert_eq(s->n, 2, "%s", s->reason.text);
+	cr_expect_str_eq(s->cgroup, "");
+	cr_expect_str_eq(s->metrics[0].labels, "");
 	cr_expect_str_eq(s->program, "prog");
 	cr_expect_str_eq(s->metrics[0].name, "requests");
 	cr_expect_str_eq(s->metrics[0].help, "Requests");
@@ -131,6 +159,22 @@ Test(segfile, reads)
 	cr_assert_eq(unlinkat(dirfd_, "x", 0), 0);
 	cr_expect_not(segfile_still_named(s, dirfd_, "x"));
 	segfile_close(s);
+}
+
+Test(segfile, reads)
+{
+	struct image m;
+
+	image_init(&m);
+	check_reads(&m);
+}
+
+Test(segfile, reads_version_1)
+{
+	struct image m;
+
+	image_init_v1(&m);
+	check_reads(&m);
 }
 
 Test(segfile, tells_the_living_from_the_dead)
@@ -172,7 +216,9 @@ Test(segfile, tells_the_living_from_the_dead)
 Test(segfile, refuses_wrong_numbers)
 {
 	REFUSED(m.h->magic[0] = 'X');
-	REFUSED(m.h->version = 2);
+	REFUSED(m.h->version = 0);
+	REFUSED(m.h->version = 1);
+	REFUSED(m.h->version = TALLY_SEGMENT_VERSION + 1);
 	REFUSED(m.h->header_size--);
 	REFUSED(m.h->desc_size = 0);
 	REFUSED(m.h->ndesc = 0);
@@ -184,6 +230,12 @@ Test(segfile, refuses_wrong_numbers)
 	REFUSED(m.h->strings_len = UINT32_MAX);
 	REFUSED(m.h->strings_len = 0);
 	REFUSED(m.h->strings_len--);
+	REFUSED(m.h->cgroup = UINT32_MAX);
+	REFUSED(m.h->tables_off = 0);
+	REFUSED(m.h->tables_off = UINT32_MAX / 64 * 64);
+	REFUSED(m.h->tables_len = 128);
+	REFUSED(m.h->tables_len = 1);
+	REFUSED(m.h->tables_len = UINT32_MAX / 128 * 128);
 	REFUSED(m.h->rows_off = 0);
 	REFUSED(m.h->rows_off = UINT32_MAX / 64 * 64);
 	REFUSED(m.h->rows_off += 8);
@@ -227,6 +279,12 @@ Test(segfile, a_wrong_metric_costs_only_itself)
 	DROPPED(m.d[0].cell = 60);
 	DROPPED(m.d[1].cell = 64);
 	DROPPED(m.d[1].cell = UINT32_MAX - 7);
+	DROPPED(m.d[0].flags = 2);
+	DROPPED(m.d[0].labels = UINT32_MAX);
+	DROPPED(m.d[0].labels = 6); /* text, but no pairs */
+	DROPPED(m.d[0].table = UINT32_MAX; m.d[0].slots = 1);
+	DROPPED(m.d[0].slots = UINT32_MAX);
+	DROPPED(memcpy(m.bytes + m.h->strings_off + 6, "tally_x", 8));
 }
 
 Test(segfile, a_wrong_help_is_left_out)

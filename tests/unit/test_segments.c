@@ -498,7 +498,7 @@ Test(segments, memory_per_user)
 		fds[i] = segmaker_make(segs, name, "web", two, 2);
 		cr_assert_eq(pread(fds[i], &h, sizeof(h), 0), (ssize_t)sizeof(h));
 		h.strings_len = 7u << 20;
-		h.rows_off = 8u << 20;
+		h.tables_off = h.rows_off = 8u << 20;
 		cr_assert_eq(ftruncate(fds[i], 9 << 20), 0);
 		cr_assert_eq(pwrite(fds[i], &h, sizeof(h), 0), (ssize_t)sizeof(h));
 		segmaker_set(fds[i], 0, 0, 1);

@@ -184,6 +184,15 @@ static bool pairs_valid(const struct label_pair *pairs, size_t n)
 	return true;
 }
 
+static void put_pair(struct buf *out, size_t start, const struct label_pair *pair)
+{
+	buf_put(out, ",", out->len > start);
+	buf_put(out, pair->name, strlen(pair->name));
+	buf_put(out, "=\"", 2);
+	put_escaped(out, pair->value);
+	buf_put_u8(out, '"');
+}
+
 int labels_format(struct buf *out, size_t n, const char *const names[], const char *const values[])
 {
 	struct label_pair *pairs = calloc(n ? n : 1, sizeof(*pairs));
@@ -197,13 +206,8 @@ int labels_format(struct buf *out, size_t n, const char *const names[], const ch
 	qsort(pairs, n, sizeof(*pairs), compare_pairs);
 	if (!pairs_valid(pairs, n))
 		goto out;
-	for (size_t i = 0; i < n; i++) {
-		buf_put(out, ",", i > 0);
-		buf_put(out, pairs[i].name, strlen(pairs[i].name));
-		buf_put(out, "=\"", 2);
-		put_escaped(out, pairs[i].value);
-		buf_put_u8(out, '"');
-	}
+	for (size_t i = 0; i < n; i++)
+		put_pair(out, start, &pairs[i]);
 	err = buf_error(out);
 	if (!err && out->len - start > SCHEMA_LABELS_MAX)
 		err = -E2BIG;
@@ -211,6 +215,49 @@ out:
 	if (err)
 		out->len = start;
 	free(pairs);
+	return err;
+}
+
+int labels_add(struct buf *out, const char *labels, size_t n, const char *const names[],
+	const char *const values[])
+{
+	struct label_pair pairs[LABELS_ADD_MAX];
+	size_t start = out->len, next = 0;
+	const char *s = labels;
+	struct label l;
+	int err = n <= LABELS_ADD_MAX ? 0 : -E2BIG;
+
+	for (size_t i = 0; i < n && !err; i++)
+		pairs[i] = (struct label_pair){.name = names[i], .value = values[i]};
+	if (!err && n)
+		qsort(pairs, n, sizeof(*pairs), compare_pairs);
+	if (!err && !pairs_valid(pairs, n))
+		err = -EPROTO;
+	while (*s && !err) {
+		const char *end = label_parse(s == labels ? s : s + 1, &l);
+		int c = -1;
+
+		if (!end) {
+			err = -EPROTO;
+			break;
+		}
+		while (next < n && (c = compare_names(pairs[next].name, strlen(pairs[next].name),
+					    l.name, l.name_len)) < 0)
+			put_pair(out, start, &pairs[next++]);
+		if (next < n && c == 0)
+			err = -EEXIST;
+		buf_put(out, ",", out->len > start);
+		buf_put(out, l.name, (size_t)(end - l.name));
+		s = end;
+	}
+	while (next < n && !err)
+		put_pair(out, start, &pairs[next++]);
+	if (!err)
+		err = buf_error(out);
+	if (!err && out->len - start > SCHEMA_LABELS_MAX)
+		err = -E2BIG;
+	if (err)
+		out->len = start;
 	return err;
 }
 

@@ -97,6 +97,12 @@ int schema_add(struct schema *s, const struct series *copy_from)
 	return err;
 }
 
+void schema_shorten(struct schema *s, size_t n)
+{
+	while (s->n > n)
+		series_release(&s->series[--s->n]);
+}
+
 int schema_copy(struct schema *to, const struct schema *from)
 {
 	struct schema copy = {

@@ -68,6 +68,8 @@ void schema_release(struct schema *s);
 int schema_copy(struct schema *to, const struct schema *from);
 /* Appends a series; all strings are copied. -EPROTO if the name or labels are malformed. */
 int schema_add(struct schema *s, const struct series *copy_from);
+/* Removes the series from index n on. */
+void schema_shorten(struct schema *s, size_t n);
 bool schema_equal_shape(const struct schema *a, const struct schema *b); /* all but id */
 
 /* The protobuf message tally.Schema of user/lib/wire.proto. */
@@ -76,6 +78,13 @@ int schema_decode(const uint8_t *p, size_t n, struct schema *ret);
 
 /* Canonical label text from pairs (n names, n values): sorted, escaped. -EPROTO for a bad name. */
 int labels_format(struct buf *out, size_t n, const char *const names[], const char *const values[]);
+/*
+ * Canonical text with n pairs more, in its order. -EEXIST if it has one of these names; -E2BIG if it gets too
+ * long, or n is above LABELS_ADD_MAX.
+ */
+#define LABELS_ADD_MAX 8u
+int labels_add(struct buf *out, const char *labels, size_t n, const char *const names[],
+	const char *const values[]);
 /* Value of label `name` in canonical text, unescaped into out (size bytes); -ENOENT if absent. */
 int labels_get(const char *labels, const char *name, char *out, size_t size);
 bool metric_name_valid(const char *name);

@@ -3,31 +3,42 @@
  * Reading segment files. The layout is drawn in include/tally/segment.h; here every number of it is
  * an attacker's until it has been compared with the limits and with the file's size.
  *
- * Whole rows are summed, word by word, whatever stands in them; what is metrics is taken from the sum
- * once, a span of cells at a time. So a read costs its bytes and its metrics, never their product.
+ * Rows are summed word by word, whatever the words are, and the sums are the values: what a metric is
+ * called, and where its words are, is looked at once. All that is kept is linear in the file's size: the
+ * metrics together have no more words than a row, and no more slots than the tables.
  */
 #include "user/lib/segfile.h"
 
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "include/tally/histogram.h"
 #include "user/lib/buf.h"
 #include "user/lib/schema.h"
 #include "user/lib/schema_int.h"
+#include "user/lib/seglabels.h"
 
-#define CHUNK \
-	(64u << 10) /* bytes of a pread after the first: it is still in L2 when it is summed */
+#define CHUNK (64u << 10) /* bytes of rows that are read at once; stays in the cache */
 
-typedef uint64_t pair __attribute__((vector_size(16), aligned(8), may_alias));
+#define HEADER_V1 128u
+#define DESC_V1   32u
+#define USED_V1   24u /* bytes of a descriptor of version 1 that say something */
 
-/* Cells that lie side by side in a row, as their values do in segfile.values. */
+/* A metric of many series. */
+struct segfile_table {
+	struct segfile_metric metric; /* what they have in common; word is that of series 0 */
+	const char *labels; /* text of the file, names without values */
+	uint32_t first, slots; /* its slots among all of the segment */
+	uint8_t *known; /* slots: 1 if the series has its metric */
+};
+
 struct segfile_span {
-	uint32_t word, words; /* from the start of a row */
-	bool gauge; /* row 0 alone counts */
+	uint32_t word, words;
 };
 
 /* pread(2) until n bytes are there; -EBADMSG if the file ends before. */
@@ -53,40 +64,65 @@ static int read_exactly(int fd, void *to, size_t n, uint64_t offset)
 
 /* --- checks --------------------------------------------------------------------------------- */
 
-/* The string at this offset of the table, or NULL if it is not one that we show. */
-static const char *string_at(const struct segfile *s, uint32_t offset)
+/* The string at this offset of the table, or NULL if it is longer than max. */
+static const char *raw_string_at(const struct segfile *s, uint32_t offset, size_t max)
 {
 	const char *text = s->strings + offset;
-	size_t n;
 
 	if (offset >= s->header.strings_len)
 		return NULL;
 	/* the table's last byte is a zero, so strnlen stays inside */
-	n = strnlen(text, TALLY_SEGMENT_NAME_MAX + 1);
-	return n <= TALLY_SEGMENT_NAME_MAX && text_valid(text, n) ? text : NULL;
+	return strnlen(text, max + 1) <= max ? text : NULL;
+}
+
+/* Likewise, or NULL if it is not one that we show. */
+static const char *string_at(const struct segfile *s, uint32_t offset)
+{
+	const char *text = raw_string_at(s, offset, TALLY_SEGMENT_NAME_MAX);
+
+	return text && text_valid(text, strlen(text)) ? text : NULL;
+}
+
+static int check_sizes(const struct tally_segment *h, struct errmsg *e)
+{
+	bool first = h->version == 1;
+
+	if (memcmp(h->magic, TALLY_SEGMENT_MAGIC, sizeof(h->magic)) != 0)
+		return err_set(e, -EPROTO, "not a segment (wrong magic)");
+	if (!first && h->version != TALLY_SEGMENT_VERSION)
+		return err_set(e, -EPROTO,
+			"segment version %" PRIu32 ", this reads versions 1 to %u", h->version,
+			TALLY_SEGMENT_VERSION);
+	if (h->header_size != (first ? HEADER_V1 : sizeof(*h)) ||
+		h->desc_size != (first ? DESC_V1 : sizeof(struct tally_segment_desc)))
+		return err_set(e, -EPROTO, "wrong structure sizes");
+	if (h->ndesc > SEGFILE_DESC_MAX || h->strings_len > SEGFILE_STRINGS_MAX ||
+		h->tables_len / sizeof(struct tally_segment_slot) > SEGFILE_SLOTS_MAX ||
+		h->row_size > SEGFILE_ROW_MAX || h->rows_max > SEGFILE_ROWS_MAX ||
+		(uint64_t)h->row_size * h->rows_max > SEGFILE_BYTES_MAX)
+		return err_set(e, -E2BIG,
+			"over a limit: %" PRIu32 " metrics, %" PRIu32 " bytes of text, %" PRIu32
+			" of tables, rows of %" PRIu32 " bytes, %" PRIu32 " rows",
+			h->ndesc, h->strings_len, h->tables_len, h->row_size, h->rows_max);
+	return 0;
 }
 
 static int check_header(const struct tally_segment *h, uint64_t size, struct errmsg *e)
 {
 	uint64_t desc_end = (uint64_t)h->desc_off + (uint64_t)h->ndesc * h->desc_size;
 	uint64_t strings_end = (uint64_t)h->strings_off + h->strings_len;
+	uint64_t tables_end = (uint64_t)h->tables_off + h->tables_len;
+	int r = check_sizes(h, e);
 
-	if (memcmp(h->magic, TALLY_SEGMENT_MAGIC, sizeof(h->magic)) != 0)
-		return err_set(e, -EPROTO, "not a segment (wrong magic)");
-	if (h->version != TALLY_SEGMENT_VERSION)
-		return err_set(e, -EPROTO, "segment version %" PRIu32 ", this reads version %u",
-			h->version, TALLY_SEGMENT_VERSION);
-	if (h->header_size != sizeof(*h) || h->desc_size != sizeof(struct tally_segment_desc))
-		return err_set(e, -EPROTO, "wrong structure sizes");
-	if (h->ndesc > SEGFILE_DESC_MAX || h->strings_len > SEGFILE_STRINGS_MAX ||
-		h->row_size > SEGFILE_ROW_MAX || h->rows_max > SEGFILE_ROWS_MAX ||
-		(uint64_t)h->row_size * h->rows_max > SEGFILE_BYTES_MAX)
-		return err_set(e, -E2BIG,
-			"over a limit: %" PRIu32 " metrics, %" PRIu32
-			" bytes of text, rows of %" PRIu32 " bytes, %" PRIu32 " rows",
-			h->ndesc, h->strings_len, h->row_size, h->rows_max);
-	if (h->ndesc == 0 || h->strings_len == 0 || h->desc_off < sizeof(*h) ||
-		h->desc_off % 8 != 0 || h->strings_off < desc_end || h->rows_off < strings_end ||
+	if (r < 0)
+		return r;
+	if (h->version == 1)
+		tables_end = strings_end;
+	else if (h->tables_off < strings_end || h->tables_off % TALLY_ROW_ALIGN != 0 ||
+		 h->tables_len % sizeof(struct tally_segment_slot) != 0)
+		return err_set(e, -EPROTO, "tables that overlap or are cut off");
+	if (h->ndesc == 0 || h->strings_len == 0 || h->desc_off < h->header_size ||
+		h->desc_off % 8 != 0 || h->strings_off < desc_end || h->rows_off < tables_end ||
 		h->rows_off % TALLY_ROW_ALIGN != 0 || h->rows_off > size)
 		return err_set(e, -EPROTO, "parts that overlap or lie outside of the file");
 	if (h->row_size % TALLY_ROW_ALIGN != 0 || h->row_size < TALLY_ROW_HEADER + 8)
@@ -94,9 +130,35 @@ static int check_header(const struct tally_segment *h, uint64_t size, struct err
 	return 0;
 }
 
-/* Checks a descriptor and its strings; a metric that is refused says which it was. */
+int64_t segfile_cells(uint8_t type, int8_t lo, uint8_t hi, uint8_t bits)
+{
+	switch (type) {
+	case TALLY_TYPE_COUNTER:
+	case TALLY_TYPE_GAUGE:
+	case TALLY_TYPE_GAUGE_DOUBLE:
+		return 1;
+	case TALLY_TYPE_INFO:
+		return 0;
+	case TALLY_TYPE_HISTOGRAM:
+		if (lo < -1 || lo >= hi || hi > 63 || bits > TALLY_HISTOGRAM_BITS_MAX)
+			return -1;
+		return 1 + (int64_t)tally_histogram_buckets(lo, hi, bits);
+	default:
+		return -1;
+	}
+}
+
+static bool name_is_ours(const char *name)
+{
+	return !strncmp(name, "tally_", 6) || !strncmp(name, "tallyd_", 7);
+}
+
+/*
+ * Checks a descriptor and its strings; a metric that is refused says which it was. *left: words and
+ * slots that no metric has yet.
+ */
 static int check_metric(const struct segfile *s, const struct tally_segment_desc *d, uint32_t i,
-	struct segfile_metric *ret, struct errmsg *e)
+	struct segfile_metric *ret, uint64_t *words_left, uint64_t *slots_left, struct errmsg *e)
 {
 	struct segfile_metric m = {
 		.name = string_at(s, d->name),
@@ -104,63 +166,165 @@ static int check_metric(const struct segfile *s, const struct tally_segment_desc
 		.help = string_at(s, d->help),
 		.type = d->type,
 		.scale = d->scale,
-		.cell = d->cell,
+		.flags = (uint8_t)d->flags,
+		.lo = d->lo,
+		.hi = d->hi,
+		.bits = d->bits,
+		.word = (d->cell - TALLY_ROW_HEADER) / 8,
+		.cells = d->cells,
 	};
+	uint64_t words = (uint64_t)d->cells * (d->slots ? d->slots : 1);
 
 	if (!m.name || !metric_name_valid(m.name))
 		return err_set(e, -EPROTO, "metric %" PRIu32 " has no valid name", i);
+	if (name_is_ours(m.name))
+		return err_set(
+			e, -EPROTO, "%s: names that begin with tally_ are tally's own", m.name);
 	if (!m.unit)
 		return err_set(e, -EPROTO, "%s: its unit is no valid text", m.name);
 	if (!m.help)
 		m.help = "";
-	if ((d->type != TALLY_TYPE_COUNTER && d->type != TALLY_TYPE_GAUGE) || d->cells != 1)
-		return err_set(e, -EPROTO, "%s: unknown type %u", m.name, d->type);
-	if (d->scale < -18 || d->scale > 18)
+	if (d->flags & ~(unsigned)TALLY_FLAGS_KNOWN)
+		return err_set(e, -EPROTO, "%s: unknown flags %#x", m.name, d->flags);
+	if (d->scale < -18 || d->scale > 18 || (d->scale && d->type == TALLY_TYPE_GAUGE_DOUBLE))
 		return err_set(e, -EPROTO, "%s: impossible scale %d", m.name, d->scale);
-	if (d->cell < TALLY_ROW_HEADER || d->cell % 8 != 0 || d->cell > s->header.row_size - 8)
-		return err_set(e, -EPROTO, "%s: its cell is outside of the row", m.name);
+	if (segfile_cells(d->type, d->lo, d->hi, d->bits) != (int64_t)d->cells ||
+		(d->type == TALLY_TYPE_INFO && d->slots))
+		return err_set(e, -EPROTO, "%s: unknown type %u, or one of another shape", m.name,
+			d->type);
+	if (words > *words_left || d->cell < TALLY_ROW_HEADER || d->cell % 8 != 0 ||
+		d->cell + 8 * words > s->header.row_size)
+		return err_set(
+			e, -EPROTO, "%s: its cells are outside of the row, or another's", m.name);
+	if (d->slots > *slots_left ||
+		(uint64_t)d->table + d->slots >
+			s->header.tables_len / sizeof(struct tally_segment_slot))
+		return err_set(
+			e, -EPROTO, "%s: its table is outside of the tables, or another's", m.name);
+	*words_left -= words;
+	*slots_left -= d->slots;
 	*ret = m;
 	return 0;
 }
 
-/* They lie side by side from m->cell on, inside of the row. */
-static uint32_t metric_cells(const struct segfile_metric *m)
+/* --- metrics -------------------------------------------------------------------------------- */
+
+/* Takes the metric over, with its labels. */
+static int add_metric(struct segfile *s, const struct segfile_metric *m, char *labels)
 {
-	(void)m;
-	return 1;
-}
+	if (s->n == s->capacity) {
+		size_t n = s->capacity ? 2 * s->capacity : 16;
+		struct segfile_metric *grown = reallocarray(s->metrics, n, sizeof(*grown));
 
-static bool is_gauge(const struct segfile_metric *m)
-{
-	return m->type == TALLY_TYPE_GAUGE;
-}
-
-/* Of the metrics, once. Honest writers lay out cells in order: few spans; hostile ones: s->n. */
-static int find_spans(struct segfile *s)
-{
-	struct segfile_span *at = NULL, *fit;
-
-	s->spans = calloc(s->n ? s->n : 1, sizeof(*s->spans));
-	if (!s->spans)
-		return -ENOMEM;
-	s->nspans = 0;
-	for (size_t i = 0; i < s->n; i++) {
-		const struct segfile_metric *m = &s->metrics[i];
-		uint32_t word = m->cell / 8, words = metric_cells(m);
-
-		if (words == 0)
-			continue;
-		if (at && at->gauge == is_gauge(m) && at->word + at->words == word) {
-			at->words += words;
-			continue;
-		}
-		at = &s->spans[s->nspans++];
-		*at = (struct segfile_span){word, words, is_gauge(m)};
+		if (!grown)
+			return -ENOMEM;
+		s->metrics = grown;
+		s->capacity = n;
 	}
-	fit = realloc(s->spans, (s->nspans ? s->nspans : 1) * sizeof(*fit));
-	if (fit)
-		s->spans = fit;
+	s->metrics[s->n] = *m;
+	s->metrics[s->n++].labels = labels;
 	return 0;
+}
+
+/* The text of labels as a string of its own. */
+static int copy_labels(const char *labels, const char *slot, bool overflow, char **ret)
+{
+	struct buf text = BUF_INIT;
+	int r = seglabels_format(labels, slot, overflow, &text);
+
+	if (r == 0)
+		*ret = strndup(text.len ? (const char *)text.data : "", text.len);
+	buf_release(&text);
+	return r < 0 ? r : *ret ? 0 : -ENOMEM;
+}
+
+static int add_table(struct segfile *s, const struct tally_segment_desc *d, const char *labels,
+	const struct segfile_metric *m)
+{
+	struct segfile_table *grown = reallocarray(s->tables, s->ntables + 1, sizeof(*grown));
+
+	if (!grown)
+		return -ENOMEM;
+	s->tables = grown;
+	grown[s->ntables] = (struct segfile_table){
+		.metric = *m,
+		.labels = labels,
+		.first = d->table,
+		.slots = d->slots,
+		.known = calloc(d->slots, 1),
+	};
+	if (!grown[s->ntables].known)
+		return -ENOMEM;
+	s->ntables++;
+	return 0;
+}
+
+/* Words that have their values in row 0 alone. Neighbours are one span. */
+static int add_gauge(struct segfile *s, uint32_t word, uint32_t words)
+{
+	struct segfile_span *grown, *last = s->ngauges ? &s->gauges[s->ngauges - 1] : NULL;
+
+	if (last && last->word + last->words == word) {
+		last->words += words;
+		return 0;
+	}
+	grown = reallocarray(s->gauges, s->ngauges + 1, sizeof(*grown));
+	if (!grown)
+		return -ENOMEM;
+	s->gauges = grown;
+	grown[s->ngauges++] = (struct segfile_span){word, words};
+	return 0;
+}
+
+/* Takes in a descriptor; -EPROTO if it is refused. */
+static int add_desc(struct segfile *s, const struct tally_segment_desc *d, uint32_t i,
+	uint64_t *words_left, uint64_t *slots_left, struct errmsg *e)
+{
+	const char *labels = raw_string_at(s, d->labels, SEGLABELS_TEXT_MAX);
+	struct segfile_metric m;
+	char *text = NULL;
+	int r = check_metric(s, d, i, &m, words_left, slots_left, e);
+
+	if (r < 0)
+		return r;
+	r = labels ? copy_labels(labels, d->slots ? "" : NULL, true, &text) : -EPROTO;
+	if (r == -EPROTO)
+		return err_set(e, r, "%s: its labels are no valid text", m.name);
+	if (r == 0 && (m.type == TALLY_TYPE_GAUGE || m.type == TALLY_TYPE_GAUGE_DOUBLE))
+		r = add_gauge(s, m.word, d->slots ? d->slots : 1);
+	if (r == 0 && d->slots)
+		r = add_table(s, d, labels, &m);
+	else if (r == 0)
+		r = add_metric(s, &m, text);
+	if (r < 0 || d->slots)
+		free(text);
+	return r;
+}
+
+static int read_metrics(struct segfile *s, struct errmsg *e)
+{
+	const struct tally_segment *h = &s->header;
+	size_t size = (size_t)h->ndesc * h->desc_size;
+	uint64_t words = s->words, slots = h->tables_len / sizeof(struct tally_segment_slot);
+	uint8_t *desc = malloc(size);
+	int r = desc ? read_exactly(s->fd, desc, size, h->desc_off) : -ENOMEM;
+
+	if (r < 0)
+		err_set(e, r, "its descriptors can't be read");
+	for (uint32_t i = 0; r == 0 && i < h->ndesc; i++) {
+		struct tally_segment_desc d = {0};
+
+		memcpy(&d, desc + (size_t)i * h->desc_size, h->version == 1 ? USED_V1 : sizeof(d));
+		if (h->version == 1)
+			d.flags = 0;
+		r = add_desc(s, &d, i, &words, &slots, s->refused ? NULL : &s->reason);
+		if (r == -EPROTO) {
+			s->refused++;
+			r = 0;
+		}
+	}
+	free(desc);
+	return r;
 }
 
 /* --- opening -------------------------------------------------------------------------------- */
@@ -191,44 +355,32 @@ static int read_identity(struct segfile *s, uint64_t *ret_size, struct errmsg *e
 	return 0;
 }
 
-static int read_metrics(struct segfile *s, struct errmsg *e)
+/* Of version 1 what it has; the rest is zero. */
+static int read_header(const struct segfile *s, struct tally_segment *ret)
 {
-	size_t size = s->header.ndesc * sizeof(struct tally_segment_desc);
-	struct tally_segment_desc *desc = malloc(size);
-	int r = desc ? read_exactly(s->fd, desc, size, s->header.desc_off) : -ENOMEM;
+	struct tally_segment h;
+	int r;
 
-	if (r < 0)
-		err_set(e, r, "its descriptors can't be read");
-	for (uint32_t i = 0; r == 0 && i < s->header.ndesc; i++) {
-		struct errmsg *reason = s->refused ? NULL : &s->reason;
-
-		if (check_metric(s, &desc[i], i, &s->metrics[s->n], reason) == 0)
-			s->n++;
-		else
-			s->refused++;
-	}
-	free(desc);
+	memset(&h, 0, sizeof(h));
+	r = read_exactly(s->fd, &h, HEADER_V1, 0);
+	if (r == 0 && h.version == 1)
+		memset((uint8_t *)&h + offsetof(struct tally_segment, cgroup), 0,
+			sizeof(h) - offsetof(struct tally_segment, cgroup));
+	else if (r == 0)
+		r = read_exactly(
+			s->fd, (uint8_t *)&h + HEADER_V1, sizeof(h) - HEADER_V1, HEADER_V1);
+	if (r == 0)
+		*ret = h;
 	return r;
 }
 
-static int read_constants(struct segfile *s, struct errmsg *e)
+static int read_strings(struct segfile *s, struct errmsg *e)
 {
-	struct tally_segment *h = &s->header;
-	uint64_t size;
-	int r = read_identity(s, &size, e);
+	const struct tally_segment *h = &s->header;
+	int r;
 
-	if (r < 0)
-		return r;
-	r = read_exactly(s->fd, h, sizeof(*h), 0);
-	if (r < 0)
-		return err_set(e, r == -EBADMSG ? -EPROTO : r, "too short for a segment");
-	r = check_header(h, size, e);
-	if (r < 0)
-		return r;
 	s->strings = malloc(h->strings_len);
-	s->metrics = calloc(h->ndesc, sizeof(*s->metrics));
-	s->values = calloc(h->ndesc, sizeof(*s->values));
-	if (!s->strings || !s->metrics || !s->values)
+	if (!s->strings)
 		return -ENOMEM;
 	r = read_exactly(s->fd, s->strings, h->strings_len, h->strings_off);
 	if (r < 0)
@@ -239,10 +391,31 @@ static int read_constants(struct segfile *s, struct errmsg *e)
 	s->birth_ns = h->birth_ns;
 	s->program = string_at(s, h->program);
 	s->object = string_at(s, h->object);
-	if (!s->program || !*s->program || !s->object)
-		return err_set(e, -EPROTO, "the program's or object's name is no valid text");
-	r = read_metrics(s, e);
-	return r < 0 ? r : find_spans(s);
+	s->cgroup = string_at(s, h->cgroup);
+	if (!s->program || !*s->program || !s->object || !s->cgroup)
+		return err_set(
+			e, -EPROTO, "the program's, object's or cgroup's name is no valid text");
+	return 0;
+}
+
+static int read_constants(struct segfile *s, struct errmsg *e)
+{
+	uint64_t size;
+	int r = read_identity(s, &size, e);
+
+	if (r < 0)
+		return r;
+	r = read_header(s, &s->header);
+	if (r < 0)
+		return err_set(e, r == -EBADMSG ? -EPROTO : r, "too short for a segment");
+	r = check_header(&s->header, size, e);
+	if (r == 0)
+		r = read_strings(s, e);
+	if (r < 0)
+		return r;
+	s->words = (s->header.row_size - TALLY_ROW_HEADER) / 8;
+	s->values = calloc(s->words, sizeof(*s->values));
+	return s->values ? read_metrics(s, e) : -ENOMEM;
 }
 
 int segfile_open(int dirfd, const char *name, struct segfile **ret, struct errmsg *e)
@@ -273,16 +446,113 @@ void segfile_close(struct segfile *s)
 		return;
 	if (s->fd >= 0)
 		close(s->fd);
+	for (size_t i = 0; i < s->n; i++)
+		free(s->metrics[i].labels);
+	for (size_t i = 0; i < s->ntables; i++)
+		free(s->tables[i].known);
+	free(s->tables);
+	free(s->gauges);
 	free(s->strings);
 	free(s->metrics);
 	free(s->values);
-	free(s->spans);
 	free(s);
+}
+
+uint64_t segfile_memory(const struct segfile *s)
+{
+	const struct tally_segment *h = &s->header;
+	uint64_t slots = h->tables_len / sizeof(struct tally_segment_slot);
+
+	return h->strings_len + h->ndesc * (sizeof(*s->metrics) + 32ul) +
+	       slots * (sizeof(*s->metrics) + 2 * TALLY_SLOT_TEXT) + s->words * 12 + sizeof(*s);
+}
+
+/* --- tables --------------------------------------------------------------------------------- */
+
+/* A slot that is ready has a series; what its values can't be told from are those of the overflow. */
+static int add_series(struct segfile *s, struct segfile_table *t, uint32_t i, const char *text)
+{
+	struct segfile_metric m = t->metric;
+	char *labels;
+	int r;
+
+	m.overflow = i == t->slots - 1;
+	r = copy_labels(t->labels, text, m.overflow, &labels);
+	if (r == -EINVAL) {
+		m.overflow = true;
+		r = copy_labels(t->labels, text, true, &labels);
+	}
+	if (r < 0)
+		return r;
+	m.word += i * m.cells;
+	r = add_metric(s, &m, labels);
+	if (r < 0) {
+		free(labels);
+		return r;
+	}
+	t->known[i] = 1;
+	if (m.overflow && *text && !s->overflows++) {
+		char shown[TALLY_SLOT_TEXT];
+
+		snprintf(shown, sizeof(shown), "%s", text);
+		for (char *c = shown; *c; c++)
+			if (*c == TALLY_LABEL_VALUE[0])
+				*c = ',';
+		err_set(&s->offender, -E2BIG,
+			"%s has no room for more label values than %" PRIu32
+			"; the first to be counted as \"" SEGLABELS_OVERFLOW "\": %s",
+			m.name, t->slots - 1, text_valid(shown, strlen(shown)) ? shown : "?");
+	}
+	return 0;
+}
+
+/* Looks for slots that have become ready. */
+static int read_table(struct segfile *s, struct segfile_table *t, struct buf *scratch)
+{
+	size_t size = (size_t)t->slots * sizeof(struct tally_segment_slot);
+	uint64_t at = s->header.tables_off + (uint64_t)t->first * sizeof(struct tally_segment_slot);
+	struct tally_segment_slot *slots;
+	int r;
+
+	buf_reset(scratch);
+	slots = (struct tally_segment_slot *)buf_reserve(scratch, size);
+	if (!slots)
+		return -ENOMEM;
+	r = read_exactly(s->fd, slots, size, at);
+	for (uint32_t i = 0; r == 0 && i < t->slots; i++) {
+		if (t->known[i] || slots[i].state == TALLY_SLOT_FREE)
+			continue;
+		if (slots[i].state != TALLY_SLOT_READY) {
+			s->waiting = true;
+			continue;
+		}
+		slots[i].text[TALLY_SLOT_TEXT - 1] = '\0';
+		r = add_series(s, t, i, slots[i].text);
+	}
+	return r;
+}
+
+/* After the rows: a series that is there now has its values, as far as they go. */
+static int read_tables(struct segfile *s, uint32_t inserts, struct buf *scratch)
+{
+	int r = 0;
+
+	if (!s->ntables || (inserts == s->header.inserts && s->rows && !s->waiting && !s->dead))
+		return 0;
+	s->waiting = false;
+	for (size_t i = 0; r == 0 && i < s->ntables; i++)
+		r = read_table(s, &s->tables[i], scratch);
+	s->header.inserts = inserts;
+	s->waiting |= r < 0;
+	return r;
 }
 
 /* --- rows ----------------------------------------------------------------------------------- */
 
-/* to[i] = a[i] + b[i]; to may be a. In pairs by hand: at -O2 gcc 12 makes no vectors of a plain loop. */
+/* Two words at once: at -O2 gcc 12 makes no vectors of a plain loop whose length it doesn't know. */
+typedef uint64_t pair __attribute__((vector_size(16), aligned(8), may_alias));
+
+/* The one loop over all cells: to[i] = a[i] + b[i]; to may be a. */
 static void add_words(uint64_t *to, const uint64_t *a, const uint64_t *b, size_t n)
 {
 	size_t i = 0;
@@ -338,12 +608,24 @@ static int sum_rows(const struct segfile *s, uint32_t rows, struct buf *scratch)
 	return r;
 }
 
+/* Row 0 and the others make the values; gauges have theirs in row 0 alone, whatever stands in others. */
+static void take_values(struct segfile *s, const struct buf *scratch)
+{
+	const uint64_t *row0 = (const uint64_t *)(const void *)scratch->data;
+	const uint64_t *others = row0 + s->header.row_size / 8;
+	size_t head = TALLY_ROW_HEADER / 8;
+
+	row0 += head;
+	add_words(s->values, row0, others + head, s->words);
+	for (size_t i = 0; i < s->ngauges; i++)
+		memcpy(s->values + s->gauges[i].word, row0 + s->gauges[i].word,
+			8ul * s->gauges[i].words);
+}
+
 int segfile_read(struct segfile *s, struct buf *scratch)
 {
-	const uint64_t *row0, *others;
-	uint64_t *value = s->values;
 	struct tally_segment now;
-	int r = read_exactly(s->fd, &now, sizeof(now), 0);
+	int r = read_header(s, &now);
 
 	if (r < 0)
 		return r;
@@ -352,20 +634,26 @@ int segfile_read(struct segfile *s, struct buf *scratch)
 	r = sum_rows(s, now.rows, scratch);
 	if (r < 0)
 		return r;
-	row0 = (const uint64_t *)(const void *)scratch->data;
-	others = row0 + s->header.row_size / 8;
-	for (size_t i = 0; i < s->nspans; i++) {
-		const struct segfile_span *p = &s->spans[i];
-
-		if (p->gauge)
-			memcpy(value, row0 + p->word, 8 * (size_t)p->words);
-		else
-			add_words(value, row0 + p->word, others + p->word, p->words);
-		value += p->words;
-	}
+	take_values(s, scratch);
+	r = read_tables(s, now.inserts, scratch);
+	if (r < 0)
+		return r;
 	s->rows = now.rows;
 	s->starts = now.starts;
 	return 0;
+}
+
+uint64_t segfile_count(const struct segfile *s, const struct segfile_metric *m)
+{
+	uint64_t sum = 0;
+
+	if (m->type == TALLY_TYPE_INFO)
+		return 1;
+	if (m->type != TALLY_TYPE_HISTOGRAM)
+		return s->values[m->word];
+	for (uint32_t i = 1; i < m->cells; i++)
+		sum += s->values[m->word + i];
+	return sum;
 }
 
 int segfile_test_dead(struct segfile *s)

@@ -10,13 +10,20 @@
  *   32  8  since when these totals count, realtime ns
  *   40  4  crc32 of bytes 0..39                   12  n  payload
  *
- *   payload   u8 kind: 1 FOLD, 2 TOTAL, 3 BASE
- *             FOLD and BASE: u64 device, inode, birth time; 16 bytes id
- *             string program, varint user id, varint number of metrics
- *             per metric: strings name, unit, help; u8 type, u8 scale, varint value
+ *   payload   u8 kind, then
+ *     4 PROGRAM  string name, varint user id, string cgroup: it has the next number, from 0 on
+ *     5 METRIC   varint program; strings name, labels, unit, help; u8 type (enum tally_type), scale, flags,
+ *                lo, hi, bits; varint cells: its series have the next numbers of the program, from 0 on
+ *     6 FOLD     u64 device, inode, birth time; 16 bytes id; varint program, varint n, n x (varint
+ *                series, as the difference to the one before, varint value); what is not there is 0
+ *     7 TOTAL    the same without the first 40 bytes
+ *     8 BASE     the same as FOLD
  *
- * FOLD is appended when a segment is folded. A compacted journal begins with a TOTAL per program and a
- * BASE per segment whose file may still be there.
+ * FOLD is appended when a segment is folded, behind the definitions that it needs. A compacted journal
+ * begins with all definitions, a TOTAL per program and a BASE per segment whose file may still be there.
+ *
+ * Version 1, which is read, had no definitions: 1 FOLD, 2 TOTAL, 3 BASE gave program, user id and for
+ * each metric strings name, unit, help; u8 type (1 counter, 2 gauge), u8 scale, varint value.
  */
 #include "user/provider/fold.h"
 
@@ -29,10 +36,11 @@
 #include <zlib.h>
 
 #include "user/lib/diag.h"
+#include "user/lib/segfile.h"
 #include "user/lib/util.h"
 
 #define MAGIC         "TALLYFLD"
-#define VERSION       1u
+#define VERSION       2u
 #define HEADER        44u
 #define RECORD        12u
 #define TEMP_NAME     FOLD_JOURNAL_NAME ".tmp"
@@ -40,7 +48,16 @@
 #define COMPACT_BYTES (256u << 10)
 #define JOURNAL_MAX   (256u << 20)
 
-enum kind { KIND_FOLD = 1, KIND_TOTAL, KIND_BASE };
+enum kind {
+	OLD_FOLD = 1,
+	OLD_TOTAL,
+	OLD_BASE,
+	KIND_PROGRAM,
+	KIND_METRIC,
+	KIND_FOLD,
+	KIND_TOTAL,
+	KIND_BASE,
+};
 
 struct base {
 	struct fold_id id;
@@ -54,6 +71,7 @@ struct fold {
 	uint8_t boot_id[16];
 	uint64_t bytes, compacted; /* of the journal, now and after it was compacted */
 	bool rewrite; /* it must not be appended to any more */
+	size_t journal_programs; /* that it has defined */
 	struct programs *programs;
 	struct base *bases;
 	size_t nbases;
@@ -77,12 +95,12 @@ static struct base *find_base(const struct fold *f, const struct fold_id *id)
 }
 
 /* Values of one segment come in the same order each time: `at` is where to look first. */
-static uint64_t base_value(const struct base *b, uint32_t metric, size_t at)
+static uint64_t base_value(const struct base *b, uint32_t series, size_t at)
 {
-	if (at < b->n && b->values[at].metric == metric)
+	if (at < b->n && b->values[at].series == series)
 		return b->values[at].value;
 	for (size_t i = 0; i < b->n; i++)
-		if (b->values[i].metric == metric)
+		if (b->values[i].series == series)
 			return b->values[i].value;
 	return 0;
 }
@@ -119,10 +137,10 @@ static void set_base(struct base *b, struct program *p, const struct fold_value 
 static void apply_fold(struct base *b, struct program *p, const struct fold_value *values, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
-		uint64_t more = values[i].value - base_value(b, values[i].metric, i);
+		uint64_t more = values[i].value - base_value(b, values[i].series, i);
 
-		p->folded[values[i].metric] += more;
-		p->sums[values[i].metric] += more;
+		p->folded[values[i].series] += more;
+		p->sums[values[i].series] += more;
 	}
 	set_base(b, p, values, n);
 }
@@ -168,35 +186,85 @@ static void put_id(struct buf *out, const struct fold_id *id)
 	buf_put(out, id->id, sizeof(id->id));
 }
 
-static void put_record(struct buf *out, enum kind kind, const struct fold_id *id,
-	const struct program *p, const struct fold_value *values, size_t n)
+/* A record is begun, filled, and ended: then its lengths and checksums are known. */
+static size_t begin_record(struct buf *out, enum kind kind)
 {
+	static const uint8_t head[RECORD];
 	size_t start = out->len;
-	uint32_t head[3] = {0};
 
 	buf_put(out, head, RECORD);
 	buf_put_u8(out, (uint8_t)kind);
-	if (id)
-		put_id(out, id);
-	buf_put_str(out, p->name);
-	buf_put_varint(out, p->user->uid);
-	buf_put_varint(out, n);
-	for (size_t i = 0; i < n; i++) {
-		const struct series *s = &p->group.schema.series[values[i].metric];
+	return start;
+}
 
-		buf_put_str(out, s->name);
-		buf_put_str(out, s->unit);
-		buf_put_str(out, s->help);
-		buf_put_u8(out, s->type);
-		buf_put_u8(out, (uint8_t)s->scale);
-		buf_put_varint(out, values[i].value);
-	}
+static void end_record(struct buf *out, size_t start)
+{
+	uint32_t head[3];
+
 	if (buf_error(out))
 		return;
 	head[0] = (uint32_t)(out->len - start - RECORD);
 	head[1] = (uint32_t)crc32(0, out->data + start + RECORD, head[0]);
 	head[2] = (uint32_t)crc32(0, (const Bytef *)head, 8);
 	memcpy(out->data + start, head, RECORD);
+}
+
+static void put_metric(struct buf *out, uint32_t program, const struct program_metric *m)
+{
+	size_t start = begin_record(out, KIND_METRIC);
+
+	buf_put_varint(out, program);
+	buf_put_str(out, m->name);
+	buf_put_str(out, m->labels);
+	buf_put_str(out, m->unit);
+	buf_put_str(out, m->help);
+	buf_put_u8(out, m->type);
+	buf_put_u8(out, (uint8_t)m->scale);
+	buf_put_u8(out, m->flags);
+	buf_put_u8(out, (uint8_t)m->lo);
+	buf_put_u8(out, m->hi);
+	buf_put_u8(out, m->bits);
+	buf_put_varint(out, m->cells);
+	end_record(out, start);
+}
+
+static void put_program(struct buf *out, const struct program *p)
+{
+	size_t start = begin_record(out, KIND_PROGRAM);
+
+	buf_put_str(out, p->name);
+	buf_put_varint(out, p->user->uid);
+	buf_put_str(out, p->cgroup);
+	end_record(out, start);
+}
+
+/* Programs have the numbers of our list: those before this one are defined too, if they are not yet. */
+static void put_definitions(const struct fold *f, struct buf *out, const struct program *p,
+	size_t programs, size_t metrics)
+{
+	for (size_t i = programs; i <= p->index; i++)
+		put_program(out, f->programs->list[i]);
+	for (size_t i = metrics; i < p->nmetrics; i++)
+		put_metric(out, p->index, &p->metrics[i].m);
+}
+
+/* Values in the order of their series. */
+static void put_values(struct buf *out, enum kind kind, const struct fold_id *id, uint32_t program,
+	const struct fold_value *values, size_t n)
+{
+	size_t start = begin_record(out, kind);
+	uint32_t last = 0;
+
+	if (id)
+		put_id(out, id);
+	buf_put_varint(out, program);
+	buf_put_varint(out, n);
+	for (size_t i = 0; i < n; i++) {
+		buf_put_varint(out, values[i].series - last);
+		buf_put_varint(out, values[i].value);
+		last = values[i].series;
+	}
+	end_record(out, start);
 }
 
 static void put_header(struct buf *out, const struct fold *f)
@@ -214,20 +282,37 @@ static void put_header(struct buf *out, const struct fold *f)
 
 static void put_total(struct buf *out, const struct program *p)
 {
-	size_t n = p->group.schema.n;
-	struct fold_value *values = calloc(n ? n : 1, sizeof(*values));
+	size_t n = 0;
+	struct fold_value *values = calloc(p->group.schema.n, sizeof(*values));
 
 	if (!values) {
 		out->failed = true;
 		return;
 	}
-	for (uint32_t i = 0; i < n; i++)
-		values[i] = (struct fold_value){i, p->folded[i]};
-	put_record(out, KIND_TOTAL, NULL, p, values, n);
+	for (uint32_t i = 0; i < p->group.schema.n; i++)
+		if (p->folded[i])
+			values[n++] = (struct fold_value){i, p->folded[i]};
+	put_values(out, KIND_TOTAL, NULL, p->index, values, n);
 	free(values);
 }
 
 /* --- replay ---------------------------------------------------------------------------------- */
+
+/*
+ * A program as the journal numbers it. Its series are numbered as ours are, unless one was refused
+ * that was not when the journal was written: then it is written anew.
+ */
+struct known_program {
+	struct program *program;
+	uint32_t *series; /* ours, or UINT32_MAX */
+	size_t n;
+};
+
+struct replay {
+	struct fold *f;
+	struct known_program *programs;
+	size_t n;
+};
 
 static bool get_text(struct rd *r, char *out, size_t size)
 {
@@ -241,25 +326,17 @@ static bool get_text(struct rd *r, char *out, size_t size)
 	return true;
 }
 
-/* One metric of a record. 1: it is one of the program's; 0: the program does not take it. */
-static int get_value(const struct fold *f, struct rd *r, struct program *p, struct fold_value *ret)
+static bool get_id(struct rd *r, struct fold_id *ret)
 {
-	char name[256], unit[256], help[1025];
-	struct program_metric m = {name, unit, help};
-	struct fold_value v;
+	const uint8_t *bytes;
 
-	if (!get_text(r, name, sizeof(name)) || !get_text(r, unit, sizeof(unit)) ||
-		!get_text(r, help, sizeof(help)))
-		return -EBADMSG;
-	m.type = rd_u8(r);
-	m.scale = (int8_t)rd_u8(r);
-	v.value = rd_varint(r);
-	if (r->failed || (m.type != METRIC_COUNTER && m.type != METRIC_GAUGE))
-		return -EBADMSG;
-	if (program_find_metric(f->programs, p, &m, &v.metric))
-		return 0;
-	*ret = v;
-	return 1;
+	ret->dev = rd_u64(r);
+	ret->ino = rd_u64(r);
+	ret->btime_ns = rd_u64(r);
+	bytes = rd_bytes(r, sizeof(ret->id));
+	if (bytes)
+		memcpy(ret->id, bytes, sizeof(ret->id));
+	return !r->failed;
 }
 
 static void apply_record(struct fold *f, enum kind kind, const struct fold_id *id,
@@ -269,7 +346,7 @@ static void apply_record(struct fold *f, enum kind kind, const struct fold_id *i
 
 	if (kind == KIND_TOTAL) {
 		for (size_t i = 0; i < n; i++)
-			p->folded[values[i].metric] += values[i].value;
+			p->folded[values[i].series] += values[i].value;
 		return;
 	}
 	b = reserve_base(f, id, n);
@@ -279,49 +356,188 @@ static void apply_record(struct fold *f, enum kind kind, const struct fold_id *i
 		set_base(b, p, values, n);
 }
 
-static int get_record(struct fold *f, const uint8_t *payload, size_t len)
+static int get_program(struct replay *re, struct rd *r)
 {
-	struct rd r = rd_init(payload, len);
-	uint8_t kind = rd_u8(&r);
-	struct fold_id id = {0};
-	struct fold_value *values = NULL;
+	struct fold *f = re->f;
+	char name[256], cgroup[TALLY_SEGMENT_NAME_MAX + 1];
+	struct known_program *grown;
 	struct program *p;
-	const uint8_t *bytes;
+	uint64_t uid;
+	int err;
+
+	if (!get_text(r, name, sizeof(name)))
+		return -EBADMSG;
+	uid = rd_varint(r);
+	if (!get_text(r, cgroup, sizeof(cgroup)) || uid > UINT32_MAX)
+		return -EBADMSG;
+	err = programs_find(f->programs, name, (uid_t)uid, cgroup, &p);
+	if (err)
+		return err;
+	grown = reallocarray(re->programs, re->n + 1, sizeof(*grown));
+	if (!grown)
+		return -ENOMEM;
+	re->programs = grown;
+	grown[re->n++] = (struct known_program){.program = p};
+	f->journal_programs = re->n;
+	f->rewrite |= p->index + 1 != re->n; /* another one's limits have made it another program */
+	return 0;
+}
+
+static struct known_program *get_number(struct replay *re, struct rd *r)
+{
+	uint64_t number = rd_varint(r);
+
+	return r->failed || number >= re->n ? NULL : &re->programs[number];
+}
+
+static int get_metric(struct replay *re, struct rd *r)
+{
+	struct known_program *k = get_number(re, r);
+	char name[256], labels[SCHEMA_LABELS_MAX + 1], unit[256], help[1025];
+	struct program_metric m = {name, labels, unit, help};
+	uint32_t first = UINT32_MAX, count, *grown;
+	uint64_t cells;
+	int err;
+
+	if (!k || !get_text(r, name, sizeof(name)) || !get_text(r, labels, sizeof(labels)) ||
+		!get_text(r, unit, sizeof(unit)) || !get_text(r, help, sizeof(help)))
+		return -EBADMSG;
+	m.type = rd_u8(r);
+	m.scale = (int8_t)rd_u8(r);
+	m.flags = rd_u8(r);
+	m.lo = (int8_t)rd_u8(r);
+	m.hi = rd_u8(r);
+	m.bits = rd_u8(r);
+	cells = rd_varint(r);
+	m.cells = (uint32_t)cells;
+	if (r->failed || m.type < TALLY_TYPE_COUNTER || m.type > TALLY_TYPE_INFO ||
+		segfile_cells(m.type, m.lo, m.hi, m.bits) != (int64_t)cells)
+		return -EBADMSG;
+	err = program_find_metric(re->f->programs, k->program, &m, &first);
+	if (err == -ENOMEM)
+		return err;
+	count = m.type == TALLY_TYPE_INFO ? 1 : m.cells;
+	grown = reallocarray(k->series, k->n + count, sizeof(*grown));
+	if (!grown)
+		return -ENOMEM;
+	k->series = grown;
+	re->f->rewrite |= err || first != k->n;
+	for (uint32_t i = 0; i < count; i++)
+		k->series[k->n++] = err ? UINT32_MAX : first + i;
+	k->program->journaled++;
+	return 0;
+}
+
+/* Values of one segment or program, those of series that the program does not take left out. */
+static int get_values(struct replay *re, enum kind kind, struct rd *r)
+{
+	struct fold_id id = {0};
+	struct fold_value *values;
+	struct known_program *k;
+	uint64_t n, at = 0;
+	size_t used = 0;
+	int err = 0;
+
+	if (kind != KIND_TOTAL && !get_id(r, &id))
+		return -EBADMSG;
+	k = get_number(re, r);
+	n = rd_varint(r);
+	if (!k || r->failed || n > rd_left(r))
+		return -EBADMSG;
+	values = calloc(n + 1, sizeof(*values));
+	if (!values)
+		return -ENOMEM;
+	for (uint64_t i = 0; i < n && !err; i++) {
+		uint64_t step = rd_varint(r), value = rd_varint(r);
+
+		if (r->failed || step >= k->n || (i > 0 && !step) || (at += step) >= k->n)
+			err = -EBADMSG;
+		else if (k->series[at] != UINT32_MAX)
+			values[used++] = (struct fold_value){k->series[at], value};
+	}
+	if (!err)
+		apply_record(re->f, kind, &id, k->program, values, used);
+	free(values);
+	return err;
+}
+
+/* --- replay of version 1 --- */
+
+/* One metric of a record. 1: it is one of the program's; 0: the program does not take it. */
+static int get_old_value(
+	const struct fold *f, struct rd *r, struct program *p, struct fold_value *ret)
+{
+	char name[256], unit[256], help[1025];
+	struct program_metric m = {name, "", unit, help};
+	struct fold_value v;
+
+	if (!get_text(r, name, sizeof(name)) || !get_text(r, unit, sizeof(unit)) ||
+		!get_text(r, help, sizeof(help)))
+		return -EBADMSG;
+	m.type = rd_u8(r);
+	m.scale = (int8_t)rd_u8(r);
+	m.cells = 1;
+	v.value = rd_varint(r);
+	if (r->failed || (m.type != TALLY_TYPE_COUNTER && m.type != TALLY_TYPE_GAUGE))
+		return -EBADMSG;
+	if (program_find_metric(f->programs, p, &m, &v.series))
+		return 0;
+	*ret = v;
+	return 1;
+}
+
+static int get_old_record(struct fold *f, enum kind kind, struct rd *r)
+{
+	struct fold_id id = {0};
+	struct fold_value *values;
+	struct program *p;
 	char name[256];
 	uint64_t uid, n;
 	size_t used = 0;
-	int err = -EBADMSG, got = 0;
+	int err, got;
 
-	if (kind != KIND_TOTAL) {
-		id.dev = rd_u64(&r);
-		id.ino = rd_u64(&r);
-		id.btime_ns = rd_u64(&r);
-		bytes = rd_bytes(&r, sizeof(id.id));
-		if (bytes)
-			memcpy(id.id, bytes, sizeof(id.id));
-	}
-	if (!get_text(&r, name, sizeof(name)))
+	if (kind != OLD_TOTAL && !get_id(r, &id))
 		return -EBADMSG;
-	uid = rd_varint(&r);
-	n = rd_varint(&r);
-	if (r.failed || n > rd_left(&r) || uid > UINT32_MAX || !kind || kind > KIND_BASE)
+	if (!get_text(r, name, sizeof(name)))
 		return -EBADMSG;
-	err = programs_find(f->programs, name, (uid_t)uid, &p);
-	if (err)
-		return err;
-	values = calloc(n ? n : 1, sizeof(*values));
-	err = values ? 0 : -ENOMEM;
+	uid = rd_varint(r);
+	n = rd_varint(r);
+	if (r->failed || n > rd_left(r) || uid > UINT32_MAX)
+		return -EBADMSG;
+	err = programs_find(f->programs, name, (uid_t)uid, "", &p);
+	values = err ? NULL : calloc(n + 1, sizeof(*values));
+	if (!err && !values)
+		err = -ENOMEM;
 	for (uint64_t i = 0; i < n && !err; i++) {
-		got = get_value(f, &r, p, &values[used]);
+		got = get_old_value(f, r, p, &values[used]);
 		used += got > 0;
 		err = got < 0 ? got : 0;
 	}
-	if (!err && rd_left(&r))
-		err = -EBADMSG;
 	if (!err)
-		apply_record(f, kind, &id, p, values, used);
+		apply_record(f,
+			kind == OLD_FOLD    ? KIND_FOLD
+			: kind == OLD_TOTAL ? KIND_TOTAL
+					    : KIND_BASE,
+			&id, p, values, used);
 	free(values);
 	return err;
+}
+
+static int get_record(struct replay *re, uint32_t version, const uint8_t *payload, size_t len)
+{
+	struct rd r = rd_init(payload, len);
+	uint8_t kind = rd_u8(&r);
+	int err = -EBADMSG;
+
+	if (version == 1 && kind >= OLD_FOLD && kind <= OLD_BASE)
+		err = get_old_record(re->f, kind, &r);
+	else if (version != 1 && kind == KIND_PROGRAM)
+		err = get_program(re, &r);
+	else if (version != 1 && kind == KIND_METRIC)
+		err = get_metric(re, &r);
+	else if (version != 1 && kind >= KIND_FOLD && kind <= KIND_BASE)
+		err = get_values(re, kind, &r);
+	return !err && rd_left(&r) ? -EBADMSG : err;
 }
 
 /* Size of the record at p; 0: it is not complete; -EBADMSG: it is damaged. */
@@ -341,8 +557,9 @@ static ssize_t check_record(const uint8_t *p, size_t n)
 }
 
 /* Returns 0, or -EBADMSG if records are lost. Either way f->bytes is where the good ones end. */
-static int replay(struct fold *f, const uint8_t *p, size_t n)
+static int replay(struct fold *f, uint32_t version, const uint8_t *p, size_t n)
 {
+	struct replay re = {.f = f};
 	size_t at = HEADER;
 	ssize_t size = 0;
 	int err = 0;
@@ -351,16 +568,19 @@ static int replay(struct fold *f, const uint8_t *p, size_t n)
 		size = check_record(p + at, n - at);
 		if (size <= 0)
 			break;
-		err = get_record(f, p + at + RECORD, (size_t)size - RECORD);
+		err = get_record(&re, version, p + at + RECORD, (size_t)size - RECORD);
 		at += err ? 0 : (size_t)size;
 	}
 	f->bytes = at;
+	for (size_t i = 0; i < re.n; i++)
+		free(re.programs[i].series);
+	free(re.programs);
 	if (err)
 		return err;
 	return size < 0 ? -EBADMSG : 0;
 }
 
-static bool header_valid(const struct buf *text)
+static bool header_valid(const struct buf *text, uint32_t *ret_version)
 {
 	uint32_t crc, version;
 
@@ -368,7 +588,9 @@ static bool header_valid(const struct buf *text)
 		return false;
 	memcpy(&version, text->data + 8, 4);
 	memcpy(&crc, text->data + HEADER - 4, 4);
-	return crc == (uint32_t)crc32(0, text->data, HEADER - 4) && version == VERSION;
+	*ret_version = version;
+	return crc == (uint32_t)crc32(0, text->data, HEADER - 4) && version >= 1 &&
+	       version <= VERSION;
 }
 
 /* --- file ------------------------------------------------------------------------------------ */
@@ -405,10 +627,12 @@ static int rewrite_journal(struct fold *f)
 	int fd, err;
 
 	put_header(&text, f);
-	for (size_t i = 0; i < f->programs->n; i++)
+	for (size_t i = 0; i < f->programs->n; i++) {
+		put_definitions(f, &text, f->programs->list[i], i, 0);
 		put_total(&text, f->programs->list[i]);
+	}
 	for (size_t i = 0; i < f->nbases; i++)
-		put_record(&text, KIND_BASE, &f->bases[i].id, f->bases[i].program,
+		put_values(&text, KIND_BASE, &f->bases[i].id, f->bases[i].program->index,
 			f->bases[i].values, f->bases[i].n);
 	err = buf_error(&text);
 	fd = err ? err : write_temp(f, &text);
@@ -418,6 +642,9 @@ static int rewrite_journal(struct fold *f)
 		f->fd = fd;
 		f->bytes = f->compacted = text.len;
 		f->rewrite = false;
+		f->journal_programs = f->programs->n;
+		for (size_t i = 0; i < f->programs->n; i++)
+			f->programs->list[i]->journaled = f->programs->list[i]->nmetrics;
 	}
 	buf_release(&text);
 	return fd < 0 ? fd : 0;
@@ -438,11 +665,12 @@ static void read_journal(struct fold *f, bool read_only)
 	struct buf text = BUF_INIT;
 	int err = read_file_at(f->dirfd, FOLD_JOURNAL_NAME, JOURNAL_MAX, &text);
 	uint64_t start_ns;
+	uint32_t version;
 
 	f->rewrite = true;
 	if (err == -ENOENT)
 		goto out;
-	if (err || !header_valid(&text)) {
+	if (err || !header_valid(&text, &version)) {
 		diag_warning("%s is not readable (%s): totals of ended processes %s",
 			FOLD_JOURNAL_NAME, err ? strerror(-err) : "damaged header",
 			read_only ? "are not known" : "begin anew");
@@ -454,16 +682,18 @@ static void read_journal(struct fold *f, bool read_only)
 		goto out;
 	memcpy(&start_ns, text.data + 32, 8);
 	f->compacted = HEADER;
-	err = replay(f, text.data, text.len);
+	f->rewrite = version != VERSION;
+	err = replay(f, version, text.data, text.len);
 	if (err) {
 		/* start_ns stays the new one: readers see a reset, not a counter that went down. */
 		diag_warning("%s is damaged at byte %llu (%s): totals begin anew with what stands "
 			     "before",
 			FOLD_JOURNAL_NAME, (unsigned long long)f->bytes, strerror(-err));
+		f->rewrite = true;
 		goto out;
 	}
 	f->programs->start_ns = start_ns;
-	f->rewrite = f->bytes < text.len;
+	f->rewrite |= f->bytes < text.len;
 out:
 	buf_release(&text);
 }
@@ -551,7 +781,7 @@ static bool is_base(const struct base *b, const struct fold_value *values, size_
 	if (!b || b->n != n)
 		return false;
 	for (size_t i = 0; i < n; i++)
-		if (b->values[i].metric != values[i].metric ||
+		if (b->values[i].series != values[i].series ||
 			b->values[i].value != values[i].value)
 			return false;
 	return true;
@@ -570,15 +800,21 @@ int fold_write(struct fold *f, const struct fold_id *id, struct program *p,
 	if (!b)
 		return -ENOMEM;
 	buf_reset(&f->scratch);
-	put_record(&f->scratch, KIND_FOLD, id, p, values, n);
+	put_definitions(f, &f->scratch, p, f->journal_programs, p->journaled);
+	put_values(&f->scratch, KIND_FOLD, id, p->index, values, n);
 	err = buf_error(&f->scratch);
 	if (!err)
 		err = append(f, &f->scratch);
-	if (!err)
-		apply_fold(b, p, values, n);
-	else if (is_new)
-		drop_base(f, b);
-	return err;
+	if (err) {
+		if (is_new)
+			drop_base(f, b);
+		return err;
+	}
+	if (f->journal_programs <= p->index)
+		f->journal_programs = p->index + 1;
+	p->journaled = p->nmetrics;
+	apply_fold(b, p, values, n);
+	return 0;
 }
 
 int fold_sync(struct fold *f)

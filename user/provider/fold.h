@@ -27,7 +27,8 @@ struct fold_id {
 };
 
 struct fold_value {
-	uint32_t metric; /* index in the program; each at most once */
+	uint32_t
+		series; /* index in the program; each at most once; one that is 0 need not be there */
 	uint64_t value;
 };
 
@@ -43,7 +44,8 @@ int fold_open(const char *state_dir, const uint8_t boot_id[16], bool read_only,
 void fold_close(struct fold *f);
 
 /*
- * Folds: writes the record, and adds to the program's total what is above the base. Nothing is written
+ * Folds values, in ascending order of their series: writes the record, and adds to the program's total
+ * what is above the base. Nothing is written
  * if the base says the same already. After an error nothing has changed.
  */
 int fold_write(struct fold *f, const struct fold_id *id, struct program *p,

@@ -7,19 +7,47 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "include/tally/histogram.h"
+#include "include/tally/segment.h"
 #include "user/lib/util.h"
 
 #define OVERFLOW_NAME "overflow"
+
+/* What every program has. */
+static const struct program_metric starts_metric = {
+	.name = "tally_program_starts",
+	.labels = "",
+	.unit = "",
+	.help = "Times that a process began to count in a segment of the program: a restart adds "
+		"one",
+	.type = TALLY_TYPE_COUNTER,
+	.cells = 1,
+};
+static const struct program_metric living_metric = {
+	.name = "tally_program_segments",
+	.labels = "",
+	.unit = "",
+	.help = "Segments of the program's living processes; a process and its forks have one",
+	.type = TALLY_TYPE_GAUGE,
+	.cells = 1,
+};
 
 static void program_free(struct program *p)
 {
 	if (!p)
 		return;
+	for (size_t i = 0; i < p->nmetrics; i++) {
+		free((char *)p->metrics[i].m.name);
+		free((char *)p->metrics[i].m.labels);
+	}
 	group_release(&p->group);
+	free(p->metrics);
 	free(p->folded);
 	free(p->sums);
 	free(p->slots);
+	free(p->name_slots);
 	free(p->name);
+	free(p->cgroup);
 	free(p);
 }
 
@@ -61,19 +89,34 @@ static struct program_user *find_user(struct programs *ps, uid_t uid)
 	return u;
 }
 
-static struct program *find_program(const struct programs *ps, const char *name, uid_t uid)
+static struct program *find_program(
+	const struct programs *ps, const char *name, uid_t uid, const char *cgroup)
 {
 	for (size_t i = 0; i < ps->n; i++)
-		if (ps->list[i]->user->uid == uid && !strcmp(ps->list[i]->name, name))
+		if (ps->list[i]->user->uid == uid && !strcmp(ps->list[i]->name, name) &&
+			!strcmp(ps->list[i]->cgroup, cgroup))
 			return ps->list[i];
 	return NULL;
 }
 
-static int add_program(
-	struct programs *ps, const char *name, struct program_user *user, struct program **ret)
+/* A group's name is bounded, a cgroup's is not: it is there as its hash. */
+static char *group_name(const char *name, uid_t uid, const char *cgroup)
+{
+	char *text = NULL;
+	int r = *cgroup ? asprintf(&text, "app:%s:%u:%016llx", name, (unsigned)uid,
+				  (unsigned long long)hash_bytes(
+					  HASH_START, cgroup, strlen(cgroup)))
+			: asprintf(&text, "app:%s:%u", name, (unsigned)uid);
+
+	return r < 0 ? NULL : text;
+}
+
+static int add_program(struct programs *ps, const char *name, struct program_user *user,
+	const char *cgroup, struct program **ret)
 {
 	struct program **list = reallocarray(ps->list, ps->n + 1, sizeof(*list));
 	struct program *p;
+	int err;
 
 	if (!list)
 		return -ENOMEM;
@@ -83,23 +126,32 @@ static int add_program(
 		return -ENOMEM;
 	p->user = user;
 	p->name = strdup(name);
+	p->cgroup = strdup(cgroup);
 	p->group.schema.interval_ms = ps->interval_ms;
 	p->group.schema.start_ns = ps->start_ns;
-	if (!p->name ||
-		asprintf(&p->group.schema.group, "app:%s:%u", name, (unsigned)user->uid) < 0) {
-		p->group.schema.group = NULL;
+	p->group.schema.group = group_name(name, user->uid, cgroup);
+	err = p->name && p->cgroup && p->group.schema.group ? 0 : -ENOMEM;
+	if (!err)
+		err = program_find_metric(ps, p, &starts_metric, &p->starts);
+	if (!err)
+		err = program_find_metric(ps, p, &living_metric, &p->living);
+	if (err) {
+		ps->series -= p->group.schema.n;
+		user->series -= (uint32_t)p->group.schema.n;
 		program_free(p);
-		return -ENOMEM;
+		return err;
 	}
 	user->programs++;
+	p->index = (uint32_t)ps->n;
 	ps->list[ps->n++] = p;
 	*ret = p;
 	return 0;
 }
 
-int programs_find(struct programs *ps, const char *name, uid_t uid, struct program **ret)
+int programs_find(
+	struct programs *ps, const char *name, uid_t uid, const char *cgroup, struct program **ret)
 {
-	struct program *p = find_program(ps, name, uid);
+	struct program *p = find_program(ps, name, uid, cgroup);
 	struct program_user *user;
 
 	if (!p) {
@@ -107,48 +159,90 @@ int programs_find(struct programs *ps, const char *name, uid_t uid, struct progr
 		if (!user)
 			return ps->n < 2 * PROGRAMS_MAX ? -ENOMEM : -E2BIG;
 		if (ps->n < PROGRAMS_MAX && user->programs < PROGRAMS_PER_USER_MAX)
-			return add_program(ps, name, user, ret);
-		p = find_program(ps, OVERFLOW_NAME, uid);
+			return add_program(ps, name, user, cgroup, ret);
+		p = find_program(ps, OVERFLOW_NAME, uid, "");
 		if (!p)
-			return add_program(ps, OVERFLOW_NAME, user, ret);
+			return add_program(ps, OVERFLOW_NAME, user, "", ret);
 	}
 	*ret = p;
 	return 0;
 }
 
-/* --- metrics --------------------------------------------------------------------------------- */
+/* --- finding metrics ------------------------------------------------------------------------- */
 
-/* The slot of this name, or the free one where it would be. The table is never full. */
-static uint32_t *find_slot(const struct program *p, const char *name)
+static uint64_t hash_metric(const char *name, const char *labels)
 {
-	size_t at = hash_bytes(HASH_START, name, strlen(name)) & (p->nslots - 1);
+	uint64_t h = hash_bytes(HASH_START, name, strlen(name) + 1);
 
-	while (p->slots[at] && strcmp(p->group.schema.series[p->slots[at] - 1].name, name))
+	return labels ? hash_bytes(h, labels, strlen(labels)) : h;
+}
+
+static bool is_metric(const struct program_entry *e, const char *name, const char *labels)
+{
+	return !strcmp(e->m.name, name) && (!labels || !strcmp(e->m.labels, labels));
+}
+
+/*
+ * The slot of this name and these labels (NULL: of any), or the free one where it would be. The table is
+ * never full.
+ */
+static uint32_t *find_slot(
+	const struct program *p, uint32_t *slots, const char *name, const char *labels)
+{
+	size_t at = hash_metric(name, labels) & (p->nslots - 1);
+
+	while (slots[at] && !is_metric(&p->metrics[slots[at] - 1], name, labels))
 		at = (at + 1) & (p->nslots - 1);
-	return &p->slots[at];
+	return &slots[at];
+}
+
+static void index_metric(struct program *p, uint32_t i)
+{
+	const struct program_metric *m = &p->metrics[i].m;
+	uint32_t *name = find_slot(p, p->name_slots, m->name, NULL);
+
+	*find_slot(p, p->slots, m->name, m->labels) = i + 1;
+	if (!*name)
+		*name = i + 1;
 }
 
 static int grow_slots(struct program *p)
 {
 	size_t n = p->nslots ? 2 * p->nslots : 32;
-	uint32_t *slots = calloc(n, sizeof(*slots));
+	uint32_t *slots = calloc(n, sizeof(*slots)), *names = calloc(n, sizeof(*names));
 
-	if (!slots)
+	if (!slots || !names) {
+		free(slots);
+		free(names);
 		return -ENOMEM;
+	}
 	free(p->slots);
+	free(p->name_slots);
 	p->slots = slots;
+	p->name_slots = names;
 	p->nslots = n;
-	for (uint32_t i = 0; i < p->group.schema.n; i++)
-		*find_slot(p, p->group.schema.series[i].name) = i + 1;
+	for (uint32_t i = 0; i < p->nmetrics; i++)
+		index_metric(p, i);
 	return 0;
 }
 
-static int grow_values(struct program *p)
+/* Metrics of one name are of one kind, whatever their labels. */
+static bool same_kind(const struct program_metric *a, const struct program_metric *b)
+{
+	return a->type == b->type && a->scale == b->scale && a->flags == b->flags &&
+	       a->lo == b->lo && a->hi == b->hi && a->bits == b->bits && a->cells == b->cells;
+}
+
+/* --- making metrics -------------------------------------------------------------------------- */
+
+static int grow_values(struct program *p, size_t wanted)
 {
 	uint64_t **arrays[] = {&p->group.values, &p->folded, &p->sums};
-	size_t n = p->capacity ? 2 * p->capacity : 16;
+	size_t n = p->capacity ? p->capacity : 16;
 
-	for (size_t i = 0; i < 3; i++) {
+	while (n < wanted)
+		n *= 2;
+	for (size_t i = 0; i < 3 && n != p->capacity; i++) {
 		uint64_t *grown = reallocarray(*arrays[i], n, sizeof(uint64_t));
 
 		if (!grown)
@@ -159,32 +253,76 @@ static int grow_values(struct program *p)
 	return 0;
 }
 
-/* Bytes of a metric in a schema record: its texts, labels with every character escaped, numbers. */
-static size_t schema_cost(const struct program *p, const struct program_metric *m)
+static int grow_metrics(struct program *p)
 {
-	return strlen(m->name) + strlen(m->unit) + strlen(m->help) + 2 * strlen(p->name) +
-	       2 * strlen(p->user->name) + 64;
+	struct program_entry *grown;
+
+	if (p->nmetrics & (p->nmetrics - 1))
+		return 0; /* the array has a power of two places */
+	grown = reallocarray(p->metrics, p->nmetrics ? 2 * p->nmetrics : 1, sizeof(*grown));
+	if (!grown)
+		return -ENOMEM;
+	p->metrics = grown;
+	return 0;
 }
 
-static int add_metric(struct programs *ps, struct program *p, const struct program_metric *m)
+static uint32_t series_count(const struct program_metric *m)
 {
-	const char *const names[] = {"program", "user"}, *const values[] = {p->name, p->user->name};
-	size_t n = p->group.schema.n;
+	return m->type == TALLY_TYPE_INFO ? 1 : m->cells;
+}
+
+/* Bytes of a series in a schema record: its texts, labels with every character escaped, numbers. */
+static size_t series_cost(const struct program *p, const struct program_metric *m)
+{
+	return strlen(m->name) + strlen(m->unit) + strlen(m->help) + strlen(m->labels) +
+	       2 * strlen(p->name) + 2 * strlen(p->user->name) + 2 * strlen(p->cgroup) + 96;
+}
+
+/* Upper bound of a bucket as the label le has it. */
+static void format_bound(const struct program_metric *m, uint32_t bucket, char *out, size_t size)
+{
+	uint64_t bound = tally_histogram_bound(bucket, m->lo, m->hi, m->bits);
+
+	if (bound == UINT64_MAX)
+		snprintf(out, size, "+Inf");
+	else
+		value_format(bound, VALUE_U64, m->scale, out, size);
+}
+
+/* Series i of the metric, with the labels that tell whose it is. */
+static int add_series(struct program *p, const struct program_metric *m, uint32_t i)
+{
+	const char *names[4] = {"program", "user"}, *values[4] = {p->name, p->user->name};
 	struct buf labels = BUF_INIT;
+	char name[260], bound[96];
 	struct series s = {
-		.name = (char *)m->name,
+		.name = name,
 		.unit = (char *)m->unit,
 		.help = (char *)m->help,
-		.type = m->type,
-		.kind = m->type == METRIC_GAUGE ? VALUE_I64 : VALUE_U64,
+		.type = METRIC_COUNTER,
+		.kind = VALUE_U64,
 		.scale = m->scale,
 	};
-	int err = n == p->capacity ? grow_values(p) : 0;
+	size_t n = 2;
+	int err;
 
-	if (!err && 2 * (n + 1) > p->nslots)
-		err = grow_slots(p);
-	if (!err)
-		err = labels_format(&labels, 2, names, values);
+	snprintf(name, sizeof(name), "%s%s", m->name, m->type == TALLY_TYPE_INFO ? "_info" : "");
+	if (m->type != TALLY_TYPE_COUNTER)
+		s.type = m->type == TALLY_TYPE_HISTOGRAM ? METRIC_HISTOGRAM : METRIC_GAUGE;
+	if (s.type == METRIC_GAUGE)
+		s.kind = m->type == TALLY_TYPE_GAUGE_DOUBLE ? VALUE_F64 : VALUE_I64;
+	if (*p->cgroup) {
+		names[n] = "cgroup";
+		values[n++] = p->cgroup;
+	}
+	if (s.type == METRIC_HISTOGRAM)
+		s.part = i == 0 ? SERIES_SUM : SERIES_BUCKET;
+	if (s.part == SERIES_BUCKET) {
+		format_bound(m, i - 1, bound, sizeof(bound));
+		names[n] = "le";
+		values[n++] = bound;
+	}
+	err = labels_add(&labels, m->labels, n, names, values);
 	buf_put_u8(&labels, 0);
 	if (!err)
 		err = buf_error(&labels);
@@ -193,42 +331,115 @@ static int add_metric(struct programs *ps, struct program *p, const struct progr
 		err = schema_add(&p->group.schema, &s);
 	}
 	buf_release(&labels);
-	if (err)
+	return err;
+}
+
+static int add_metric(struct programs *ps, struct program *p, const struct program_metric *m)
+{
+	size_t first = p->group.schema.n;
+	uint32_t count = series_count(m);
+	char *name = strdup(m->name), *labels = strdup(m->labels);
+	int err = name && labels ? grow_metrics(p) : -ENOMEM;
+
+	if (!err)
+		err = grow_values(p, first + count);
+	if (!err && 2 * (p->nmetrics + 1) > p->nslots)
+		err = grow_slots(p);
+	for (uint32_t i = 0; i < count && !err; i++)
+		err = add_series(p, m, i);
+	if (err) {
+		schema_shorten(&p->group.schema, first);
+		free(name);
+		free(labels);
 		return err;
-	p->group.values[n] = p->folded[n] = p->sums[n] = 0;
+	}
+	memset(p->group.values + first, 0, count * sizeof(uint64_t));
+	memset(p->folded + first, 0, count * sizeof(uint64_t));
+	memset(p->sums + first, 0, count * sizeof(uint64_t));
+	p->metrics[p->nmetrics] =
+		(struct program_entry){.m = *m, .first = (uint32_t)first, .count = count};
+	p->metrics[p->nmetrics].m.name = name;
+	p->metrics[p->nmetrics].m.labels = labels;
+	/* texts of which the schema has a copy */
+	p->metrics[p->nmetrics].m.unit = p->group.schema.series[first].unit;
+	p->metrics[p->nmetrics].m.help = p->group.schema.series[first].help;
+	index_metric(p, (uint32_t)p->nmetrics++);
 	p->group.version++;
-	p->user->series++;
-	ps->series++;
-	p->schema_bytes += schema_cost(p, m);
-	*find_slot(p, m->name) = (uint32_t)n + 1;
+	p->user->series += count;
+	ps->series += count;
+	p->schema_bytes += count * series_cost(p, m);
 	return 0;
 }
 
 int program_find_metric(
 	struct programs *ps, struct program *p, const struct program_metric *m, uint32_t *ret)
 {
-	uint32_t slot = p->nslots ? *find_slot(p, m->name) : 0;
-	const struct series *s;
+	uint32_t slot = p->nslots ? *find_slot(p, p->slots, m->name, m->labels) : 0;
+	uint32_t named = p->nslots ? *find_slot(p, p->name_slots, m->name, NULL) : 0;
+	uint32_t count = series_count(m);
 	int err;
 
+	if (named && !same_kind(&p->metrics[named - 1].m, m))
+		return -EEXIST;
 	if (!slot) {
-		if (p->user->series >= USER_SERIES_MAX || ps->series >= PROGRAMS_SERIES_MAX ||
-			p->schema_bytes + schema_cost(p, m) > PROGRAM_SCHEMA_MAX)
+		if (p->user->series + count > USER_SERIES_MAX ||
+			ps->series + count > PROGRAMS_SERIES_MAX ||
+			p->schema_bytes + count * series_cost(p, m) > PROGRAM_SCHEMA_MAX)
 			return -E2BIG;
 		err = add_metric(ps, p, m);
 		if (err)
 			return err;
-		*ret = (uint32_t)p->group.schema.n - 1;
-		return 0;
+		slot = (uint32_t)p->nmetrics;
 	}
-	s = &p->group.schema.series[slot - 1];
-	if (s->type != m->type || s->scale != m->scale)
-		return -EEXIST;
-	*ret = slot - 1;
+	*ret = p->metrics[slot - 1].first;
 	return 0;
 }
 
 /* --- a poll ---------------------------------------------------------------------------------- */
+
+static double double_of(uint64_t bits)
+{
+	double v;
+
+	memcpy(&v, &bits, sizeof(v));
+	return v;
+}
+
+static uint64_t bits_of(double v)
+{
+	uint64_t bits;
+
+	memcpy(&bits, &v, sizeof(bits));
+	return bits;
+}
+
+void program_add(
+	struct program *p, const struct program_metric *m, uint32_t first, const uint64_t *values)
+{
+	uint64_t *sums = p->sums + first;
+	bool peak = m->flags & TALLY_FLAG_PEAK;
+
+	switch (m->type) {
+	case TALLY_TYPE_INFO:
+		*sums = 1;
+		break;
+	case TALLY_TYPE_GAUGE_DOUBLE:
+		if (!peak)
+			*sums = bits_of(double_of(*sums) + double_of(*values));
+		else if (double_of(*values) > double_of(*sums))
+			*sums = *values;
+		break;
+	case TALLY_TYPE_GAUGE:
+		if (!peak)
+			*sums += *values;
+		else if ((int64_t)*values > (int64_t)*sums)
+			*sums = *values;
+		break;
+	default:
+		for (uint32_t i = 0; i < m->cells; i++)
+			sums[i] += values[i];
+	}
+}
 
 void programs_begin(struct programs *ps)
 {
@@ -237,8 +448,7 @@ void programs_begin(struct programs *ps)
 	for (size_t i = 0; i < ps->n; i++) {
 		struct program *p = ps->list[i];
 
-		if (p->group.schema.n)
-			memcpy(p->sums, p->folded, p->group.schema.n * sizeof(uint64_t));
+		memcpy(p->sums, p->folded, p->group.schema.n * sizeof(uint64_t));
 	}
 }
 
@@ -249,8 +459,8 @@ static void take_values(struct program *p)
 	bool stepped_back = false;
 
 	for (size_t i = 0; i < g->schema.n; i++) {
-		stepped_back |=
-			g->schema.series[i].type == METRIC_COUNTER && p->sums[i] < g->values[i];
+		stepped_back |= g->schema.series[i].type != METRIC_GAUGE &&
+				g->schema.series[i].part != SERIES_SUM && p->sums[i] < g->values[i];
 		g->values[i] = p->sums[i];
 	}
 	if (stepped_back) {
@@ -264,8 +474,6 @@ int programs_end(struct programs *ps, struct snapshot *s, uint64_t begin_ns, uin
 	int err = 0;
 
 	for (size_t i = 0; i < ps->n && !err; i++) {
-		if (!ps->list[i]->group.schema.n)
-			continue;
 		take_values(ps->list[i]);
 		err = snapshot_add(s, &ps->list[i]->group, begin_ns, end_ns);
 	}

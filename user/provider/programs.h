@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Programs and their totals: what the producer "segments" shows, a group for each program of each
- * user. A metric's value is what dead processes left (folded) plus what living ones have.
+ * user in each cgroup. A value is what dead processes left (folded) plus what living ones have.
+ *
+ *	metric of a segment --(name, labels)--> metric of the program --first, cells--> series
+ *
+ * A metric has one series, a histogram one for its sum and each bucket; they follow each other. Two
+ * metrics are every program's: how often its processes began, and how many segments live.
  *
  * Limits, so that no user can take the memory of all: see below. A program over them is summed into
  * the user's program "overflow"; a metric over them is left out, and counted.
@@ -18,7 +23,7 @@
 #define PROGRAMS_PER_USER_MAX 1024u
 #define USER_SERIES_MAX       16384u
 #define PROGRAMS_SERIES_MAX   65536u /* so that a snapshot of them fits a frame of the wire */
-#define PROGRAM_SCHEMA_MAX    (768u << 10) /* bytes of text; so does a program's schema */
+#define PROGRAM_SCHEMA_MAX    (4u << 20) /* bytes of text; so does a program's schema */
 #define PROGRAM_NAME_MAX      200u
 
 struct program_user {
@@ -30,16 +35,41 @@ struct program_user {
 	uint64_t memory, poll_bytes;
 };
 
+/* What is the same for all series of a metric. */
+struct program_metric {
+	const char *name, *labels, *unit,
+		*help; /* labels: canonical, without program, user, cgroup, le */
+	uint8_t type; /* enum tally_type */
+	int8_t scale;
+	uint8_t flags; /* enum tally_desc_flags */
+	int8_t lo; /* of a histogram */
+	uint8_t hi, bits;
+	uint32_t cells;
+};
+
+/* A metric as the program has it: its texts are its own. */
+struct program_entry {
+	struct program_metric m;
+	uint32_t first; /* its first series */
+	uint32_t count;
+};
+
 struct program {
-	char *name;
+	char *name, *cgroup; /* cgroup: "" if unknown */
 	struct program_user *user;
 	struct group group; /* values: of the last poll */
-	uint64_t *folded; /* per metric: total of the dead */
-	uint64_t *sums; /* per metric: of the poll that is under way */
+	uint64_t *folded; /* per series: total of the dead */
+	uint64_t *sums; /* per series: of the poll that is under way */
 	size_t capacity; /* of the arrays */
-	uint32_t *slots; /* hash table: index of a metric + 1 */
+	struct program_entry *metrics;
+	size_t nmetrics;
+	uint32_t *slots; /* hash table by name and labels: index of a metric + 1 */
+	uint32_t *name_slots; /* by name alone: one of those that have it */
 	size_t nslots;
 	size_t schema_bytes; /* about what its schema takes in a record */
+	uint32_t starts, living; /* series that every program has */
+	uint32_t index; /* in the list */
+	size_t journaled; /* kept by the journal of folds: metrics that it knows */
 };
 
 struct programs {
@@ -52,20 +82,20 @@ struct programs {
 };
 
 void programs_release(struct programs *ps);
-/* Finds or makes. -E2BIG if not even "overflow" has room; -ENOMEM. */
-int programs_find(struct programs *ps, const char *name, uid_t uid, struct program **ret);
+/* Finds or makes; cgroup "" if unknown. -E2BIG if not even "overflow" has room; -ENOMEM. */
+int programs_find(
+	struct programs *ps, const char *name, uid_t uid, const char *cgroup, struct program **ret);
 
-struct program_metric {
-	const char *name, *unit, *help;
-	uint8_t type; /* enum metric_type */
-	int8_t scale;
-};
 /*
- * Index of the metric in the program, made if it is new. -EEXIST if the name is there with another
- * type or scale; -E2BIG if the program or its user has too many; -ENOMEM.
+ * The first series of the metric in the program, made if it is new. -EEXIST if the name is there with
+ * another type, scale or range; -E2BIG if the program or its user has too many; -ENOMEM; -EPROTO.
  */
 int program_find_metric(
 	struct programs *ps, struct program *p, const struct program_metric *m, uint32_t *ret);
+
+/* Adds values of a living segment to the sums of the poll, each after its metric's type. */
+void program_add(
+	struct program *p, const struct program_metric *m, uint32_t first, const uint64_t *values);
 
 /* The poll begins: sums are what is folded. */
 void programs_begin(struct programs *ps);

@@ -10,6 +10,7 @@
  *	file --------------> living ----------------> dead ---------------------> unlinked, closed
  *	  |                     | name gone: read on                 | error: again at the next poll
  *	  +--> refused: remembered, so that it is told once
+ *	  +--> *.refused: starts that got no segment; counted, unlinked
  *
  * Bounds: SEGMENTS_MAX files are read, FOLDS_PER_POLL folded at a poll; the others wait.
  */
@@ -19,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "user/lib/diag.h"
@@ -33,28 +35,50 @@
 
 /* --- reading --------------------------------------------------------------------------------- */
 
+static struct program_metric metric_of(const struct segfile_metric *m)
+{
+	return (struct program_metric){.name = m->name,
+		.labels = m->labels,
+		.unit = m->unit,
+		.help = m->help,
+		.type = m->type,
+		.scale = m->scale,
+		.flags = m->flags,
+		.lo = m->lo,
+		.hi = m->hi,
+		.bits = m->bits,
+		.cells = m->cells};
+}
+
+/* Ended processes have no gauges, and say nothing of themselves. */
+static bool is_over(const struct entry *e, const struct segfile_metric *m)
+{
+	return e->seg->dead && m->type != TALLY_TYPE_COUNTER && m->type != TALLY_TYPE_HISTOGRAM;
+}
+
 /* What the segment adds to its program: its values without what is folded already. */
 static void add_values(struct segments *s, const struct entry *e)
 {
 	const struct segfile *seg = e->seg;
 	const struct fold_value *base;
-	uint64_t *sums = e->program->sums;
+	struct program *p = e->program;
 	struct fold_id id;
 	size_t n;
 
-	for (size_t i = 0; i < seg->n; i++) {
-		if (e->map[i] == NO_METRIC)
-			continue;
-		if (seg->metrics[i].type == TALLY_TYPE_GAUGE && seg->dead)
-			continue;
-		sums[e->map[i]] += seg->values[i];
+	for (size_t i = 0; i < e->mapped; i++) {
+		const struct program_metric m = metric_of(&seg->metrics[i]);
+
+		if (e->map[i] != NO_METRIC && !is_over(e, &seg->metrics[i]))
+			program_add(p, &m, e->map[i], seg->values + seg->metrics[i].word);
 	}
+	p->sums[p->starts] += seg->starts;
+	p->sums[p->living] += !seg->dead;
 	if (!e->has_base)
 		return;
 	id = entry_id(e);
 	base = fold_base(s->fold, &id, &n);
 	for (size_t i = 0; base && i < n; i++)
-		sums[base[i].metric] -= base[i].value;
+		p->sums[base[i].series] -= base[i].value;
 }
 
 static bool may_read(const struct entry *e)
@@ -64,6 +88,16 @@ static bool may_read(const struct entry *e)
 	user->poll_bytes += (uint64_t)e->seg->header.row_size *
 			    (e->seg->rows ? e->seg->rows : e->seg->header.rows);
 	return user->poll_bytes <= USER_POLL_BYTES;
+}
+
+/* Its program, its user and what the first label was that found no place: said once for each segment. */
+static void tell_overflow(struct segments *s, struct entry *e)
+{
+	s->stats.label_overflows++;
+	e->overflow_told = true;
+	if (segments_may_log(s))
+		diag_warning("%s/%s: program %s of user %s: %s", s->path, e->name ? e->name : "?",
+			e->program->name, e->program->user->name, e->seg->offender.text);
 }
 
 static void read_segment(struct segments *s, struct entry *e)
@@ -77,6 +111,10 @@ static void read_segment(struct segments *s, struct entry *e)
 	} else {
 		s->stats.put_off++;
 	}
+	if (e->mapped < e->seg->n)
+		segments_map(s, e);
+	if (e->seg->overflows && !e->overflow_told)
+		tell_overflow(s, e);
 	add_values(s, e);
 }
 
@@ -94,38 +132,39 @@ static void read_segments(struct segments *s)
 
 /* --- folding --------------------------------------------------------------------------------- */
 
-/* The segment's counters, each metric of the program once. */
-static size_t collect_values(const struct entry *e, struct fold_value *out, uint32_t *where)
+/* Adds what the segment has counted to an array of all series of its program. */
+static void collect_values(const struct entry *e, uint64_t *all)
 {
-	size_t n = 0;
+	const struct segfile *seg = e->seg;
 
-	for (size_t i = 0; i < e->seg->n; i++) {
-		uint32_t metric = e->map[i];
+	for (size_t i = 0; i < e->mapped; i++) {
+		const struct segfile_metric *m = &seg->metrics[i];
 
-		if (metric == NO_METRIC)
+		if (e->map[i] == NO_METRIC || is_over(e, m))
 			continue;
-		if (!where[metric]) {
-			out[n++] = (struct fold_value){.metric = metric};
-			where[metric] = (uint32_t)n;
-		}
-		if (e->seg->metrics[i].type == TALLY_TYPE_COUNTER)
-			out[where[metric] - 1].value += e->seg->values[i];
+		for (uint32_t k = 0; k < m->cells; k++)
+			all[e->map[i] + k] += seg->values[m->word + k];
 	}
-	return n;
+	all[e->program->starts] += seg->starts;
 }
 
 static int write_fold(struct segments *s, struct entry *e)
 {
-	struct fold_value *values = calloc(e->seg->n, sizeof(*values));
-	uint32_t *where = calloc(e->program->group.schema.n + 1, sizeof(*where));
+	size_t series = e->program->group.schema.n, n = 0;
+	uint64_t *all = calloc(series, sizeof(*all));
+	struct fold_value *values = calloc(series, sizeof(*values));
 	struct fold_id id = entry_id(e);
 	int err = -ENOMEM;
 
-	if (values && where)
-		err = fold_write(
-			s->fold, &id, e->program, values, collect_values(e, values, where));
+	if (all && values) {
+		collect_values(e, all);
+		for (uint32_t i = 0; i < series; i++)
+			if (all[i])
+				values[n++] = (struct fold_value){i, all[i]};
+		err = fold_write(s->fold, &id, e->program, values, n);
+	}
+	free(all);
 	free(values);
-	free(where);
 	if (err)
 		return err;
 	e->has_base = e->written = true;
@@ -158,7 +197,8 @@ static int fold_dead(struct segments *s)
 	for (size_t i = 0; i < s->n && !err && folds < FOLDS_PER_POLL; i++) {
 		struct entry *e = &s->entries[i];
 
-		if (!e->seg || !e->seg->dead)
+		/* with a metric that has no place for want of memory it waits */
+		if (!e->seg || !e->seg->dead || e->mapped < e->seg->n)
 			continue;
 		err = write_fold(s, e);
 		folds += !err;
@@ -177,6 +217,18 @@ static int fold_dead(struct segments *s)
 
 /* --- producer -------------------------------------------------------------------------------- */
 
+/* How full the file system of segments is: who fills it stops others from having one. */
+static void measure_space(struct segments *s)
+{
+	struct statvfs st;
+
+	if (fstatvfs(dirfd(s->dir), &st) < 0)
+		return;
+	s->stats.bytes = (uint64_t)st.f_blocks * st.f_frsize;
+	s->stats.bytes_free = (uint64_t)st.f_bavail * st.f_frsize;
+	s->stats.inodes_free = st.f_favail;
+}
+
 static int segments_get_stats(struct producer *p, struct snapshot *snap)
 {
 	struct segments *s = p->state;
@@ -188,6 +240,7 @@ static int segments_get_stats(struct producer *p, struct snapshot *snap)
 	add_err = programs_end(&s->programs, snap, begin, clock_monotonic_ns());
 	fold_err = s->read_only ? 0 : fold_dead(s);
 	s->stats.programs = s->programs.n;
+	measure_space(s);
 	return err ? err : fold_err ? fold_err : add_err;
 }
 
@@ -213,6 +266,7 @@ static void segments_close(struct producer *p)
 		closedir(s->dir);
 	buf_release(&s->scratch);
 	fold_close(s->fold);
+	cgroups_free(s->cgroups);
 	programs_release(&s->programs);
 	free(s->path);
 	free(s);
@@ -240,10 +294,11 @@ static int segments_open(struct producer *p, const struct provider_env *env, str
 	s->programs.interval_ms = (uint32_t)(env->interval_ns / NSEC_PER_MSEC);
 	s->living_max = fd_budget();
 	s->path = strdup(env->segment_dir);
+	s->cgroups = cgroups_new(env->proc_dir);
 	s->dir = opendir(env->segment_dir);
-	if (!s->path || !s->dir)
-		err = err_set(e, s->path ? -errno : -ENOMEM, "%s: %s", env->segment_dir,
-			strerror(s->path ? errno : ENOMEM));
+	if (!s->path || !s->dir || !s->cgroups)
+		err = err_set(e, s->dir ? -ENOMEM : -errno, "%s: %s", env->segment_dir,
+			strerror(s->dir ? ENOMEM : errno));
 	else
 		err = fold_open(
 			env->state_dir, env->boot_id, s->read_only, &s->programs, &s->fold, e);

@@ -25,6 +25,9 @@ struct segments_stats {
 	uint64_t conflicts; /* metrics: same name, another type or scale */
 	uint64_t bad_metrics; /* of segments that are else good: no valid name, type or place */
 	uint64_t over_limit; /* metrics: the user has too many series */
+	uint64_t starts_refused; /* processes that found no room for a segment */
+	uint64_t label_overflows; /* tables of labels that were full */
+	uint64_t bytes, bytes_free, inodes_free; /* of the file system of segments */
 	uint64_t removed; /* unfinished files whose makers are dead */
 	uint64_t refused[REFUSED_REASONS]; /* files */
 };

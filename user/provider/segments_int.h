@@ -9,6 +9,7 @@
 #include <dirent.h>
 
 #include "user/lib/segfile.h"
+#include "user/provider/cgroups.h"
 #include "user/provider/fold.h"
 #include "user/provider/segments.h"
 
@@ -22,7 +23,9 @@ struct entry {
 	bool seen; /* in the scan that is under way */
 	struct segfile *seg; /* NULL: refused */
 	struct program *program;
-	uint32_t *map; /* metric of the segment -> metric of the program, or NO_METRIC */
+	uint32_t *map; /* metric of the segment -> its first series in the program, or NO_METRIC */
+	size_t mapped; /* metrics in it: those of label tables turn up later */
+	bool overflow_told;
 	bool has_base; /* some of it is folded already */
 	bool written; /* its fold is in the journal, and waits for the sync */
 };
@@ -43,6 +46,7 @@ struct segments {
 	struct buf scratch; /* rows */
 	size_t first; /* whose turn it is to be read first */
 	struct programs programs;
+	struct cgroups *cgroups;
 	struct fold *fold;
 	struct segments_stats stats;
 	struct diag_limit refuse_limit;
@@ -52,6 +56,8 @@ struct fold_id entry_id(const struct entry *e);
 /* Closes the segment, and forgets the file. Another entry takes its place in the array. */
 void segments_remove_entry(struct segments *s, struct entry *e);
 void entry_release(struct entry *e);
+/* Maps the metrics of the segment that are new since the last time. -ENOMEM: some are left for later. */
+int segments_map(struct segments *s, struct entry *e);
 /* Brings the entries up to date with the directory, if that may have changed. */
 int segments_scan(struct segments *s);
 /* A line in the log about a file, at most one a second: users make files at will. */

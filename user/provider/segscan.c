@@ -21,6 +21,7 @@
 #define NEW_AGE_NS     (10 * NSEC_PER_SEC)
 #define MTIME_GRAIN_NS NSEC_PER_SEC
 #define REFUSE_LOG_NS  NSEC_PER_SEC
+#define REFUSED_MAX    65536u
 
 /* What the segments of one user may take of our memory, and how many may be open. */
 #define USER_MEMORY_MAX   (16u << 20)
@@ -41,18 +42,12 @@ void entry_release(struct entry *e)
 	free(e->name);
 }
 
-/* About what the reader of a segment keeps: its texts, and some words per metric. */
-static uint64_t segment_memory(const struct segfile *seg)
-{
-	return seg->header.strings_len + 96u * (uint64_t)seg->n + 512;
-}
-
 void segments_remove_entry(struct segments *s, struct entry *e)
 {
 	if (e->seg) {
 		s->stats.segments--;
 		e->program->user->segments--;
-		e->program->user->memory -= segment_memory(e->seg);
+		e->program->user->memory -= segfile_memory(e->seg);
 	}
 	entry_release(e);
 	*e = s->entries[--s->n];
@@ -161,31 +156,47 @@ static void refuse(struct segments *s, const char *name, int err, struct errmsg 
 			e->text[0] ? e->text : strerror(-err));
 }
 
-/* Which metrics of the program the segment's metrics are. Those that can't be are counted. */
-static int map_metrics(struct segments *s, struct entry *e)
+static int map_metric(
+	struct segments *s, struct entry *e, const struct segfile_metric *m, uint32_t *ret)
 {
-	e->map = calloc(e->seg->n, sizeof(*e->map));
-	if (!e->map)
-		return -ENOMEM;
-	for (size_t i = 0; i < e->seg->n; i++) {
-		const struct segfile_metric *m = &e->seg->metrics[i];
-		const struct program_metric wanted = {
-			.name = m->name,
-			.unit = m->unit,
-			.help = m->help,
-			.type = m->type == TALLY_TYPE_GAUGE ? METRIC_GAUGE : METRIC_COUNTER,
-			.scale = m->scale,
-		};
-		int err = program_find_metric(&s->programs, e->program, &wanted, &e->map[i]);
+	const struct program_metric wanted = {
+		.name = m->name,
+		.labels = m->labels,
+		.unit = m->unit,
+		.help = m->help,
+		.type = m->type,
+		.scale = m->scale,
+		.flags = m->flags,
+		.lo = m->lo,
+		.hi = m->hi,
+		.bits = m->bits,
+		.cells = m->cells,
+	};
+	int err = program_find_metric(&s->programs, e->program, &wanted, ret);
 
-		if (err == -ENOMEM)
-			return err;
-		if (err)
-			e->map[i] = NO_METRIC;
-		s->stats.conflicts += err == -EEXIST;
-		s->stats.over_limit += err == -E2BIG;
-	}
+	if (err == -ENOMEM)
+		return err;
+	if (err)
+		*ret = NO_METRIC;
+	s->stats.conflicts += err == -EEXIST;
+	s->stats.over_limit += err == -E2BIG;
+	s->stats.bad_metrics += err == -EPROTO;
 	return 0;
+}
+
+int segments_map(struct segments *s, struct entry *e)
+{
+	uint32_t *map = reallocarray(e->map, e->seg->n + 1, sizeof(*map));
+	int err = 0;
+
+	if (!map)
+		return -ENOMEM;
+	e->map = map;
+	while (!err && e->mapped < e->seg->n) {
+		err = map_metric(s, e, &e->seg->metrics[e->mapped], &map[e->mapped]);
+		e->mapped += !err;
+	}
+	return err;
 }
 
 /* The same file under another name is one segment: it was renamed, or has a second link. */
@@ -214,6 +225,7 @@ static int rename_entry(struct entry *e, const char *name, uint64_t hash)
 static int adopt_segment(struct segments *s, struct entry *e, struct errmsg *msg)
 {
 	struct fold_id id = entry_id(e);
+	char cgroup[CGROUP_PATH_MAX + 1];
 	struct program_user *user;
 	size_t n;
 	int err;
@@ -221,15 +233,16 @@ static int adopt_segment(struct segments *s, struct entry *e, struct errmsg *msg
 	if (strlen(e->seg->program) > PROGRAM_NAME_MAX)
 		return err_set(
 			msg, -E2BIG, "its program's name is over %u bytes", PROGRAM_NAME_MAX);
-	err = programs_find(&s->programs, e->seg->program, e->seg->uid, &e->program);
+	cgroups_find(s->cgroups, e->seg, cgroup, sizeof(cgroup));
+	err = programs_find(&s->programs, e->seg->program, e->seg->uid, cgroup, &e->program);
 	if (err)
 		return err_set(msg, err, "too many programs");
 	user = e->program->user;
 	if (user->segments >= USER_SEGMENTS_MAX ||
-		user->memory + segment_memory(e->seg) > USER_MEMORY_MAX)
+		user->memory + segfile_memory(e->seg) > USER_MEMORY_MAX)
 		return err_set(
 			msg, -E2BIG, "user %s has too many or too large segments", user->name);
-	err = map_metrics(s, e);
+	err = segments_map(s, e);
 	if (err)
 		return err;
 	if (e->seg->refused) {
@@ -239,7 +252,7 @@ static int adopt_segment(struct segments *s, struct entry *e, struct errmsg *msg
 				e->seg->refused, e->seg->reason.text);
 	}
 	user->segments++;
-	user->memory += segment_memory(e->seg);
+	user->memory += segfile_memory(e->seg);
 	s->stats.segments++;
 	e->has_base = fold_base(s->fold, &id, &n) != NULL;
 	return 0;
@@ -307,11 +320,36 @@ static void remove_orphan(struct segments *s, const char *name)
 	close(fd);
 }
 
-static bool ends_in_new(const char *name)
+/*
+ * PROGRAM.UID.refused: its size is how many processes got no segment. Counted and removed in one go, under a
+ * lock that whoever adds to it waits for. Nobody is believed more than REFUSED_MAX at once.
+ */
+static bool take_refused(struct segments *s, const char *name)
 {
-	size_t n = strlen(name);
+	struct flock lock = {.l_type = F_RDLCK, .l_whence = SEEK_SET};
+	struct stat st;
+	uint64_t n = 0;
+	int fd = openat(dirfd(s->dir), name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 
-	return n > 4 && !strcmp(name + n - 4, ".new");
+	if (fd < 0)
+		return errno == ENOENT;
+	if (fcntl(fd, F_OFD_SETLK, &lock) == 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
+		st.st_size > 0 && unlinkat(dirfd(s->dir), name, 0) == 0)
+		n = st.st_size < (off_t)REFUSED_MAX ? (uint64_t)st.st_size : REFUSED_MAX;
+	close(fd);
+	s->stats.starts_refused += n;
+	if (n && segments_may_log(s))
+		diag_warning("%s/%s: %llu processes found no room for a segment; they count for "
+			     "themselves alone, until they are started again",
+			s->path, name, (unsigned long long)n);
+	return n > 0;
+}
+
+static bool ends_in(const char *name, const char *end)
+{
+	size_t n = strlen(name), m = strlen(end);
+
+	return n > m && !strcmp(name + n - m, end);
 }
 
 /* A directory entry. False: there is something left to do at the next poll. */
@@ -322,11 +360,13 @@ static bool scan_name(struct segments *s, const struct dirent *d, size_t *opens)
 
 	if (d->d_name[0] == '.')
 		return true;
-	if (ends_in_new(d->d_name)) {
+	if (ends_in(d->d_name, ".new")) {
 		if (!s->read_only)
 			remove_orphan(s, d->d_name);
 		return false;
 	}
+	if (ends_in(d->d_name, ".refused"))
+		return s->read_only || take_refused(s, d->d_name);
 	e = find_name(s, d->d_name, hash);
 	if (e && e->ino == d->d_ino) {
 		e->seen = true;

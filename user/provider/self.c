@@ -65,6 +65,11 @@ enum single {
 	SELF_METRIC_CONFLICTS,
 	SELF_METRICS_BAD,
 	SELF_METRICS_OVER_LIMIT,
+	SELF_LABEL_OVERFLOWS,
+	SELF_STARTS_REFUSED,
+	SELF_SEGMENT_BYTES,
+	SELF_SEGMENT_BYTES_FREE,
+	SELF_SEGMENT_INODES_FREE,
 	SELF_LINK_UP,
 	SELF_LINK_CONNECTS,
 	SELF_LINK_FAILURES,
@@ -120,6 +125,17 @@ static const struct self_metric singles[SELF_SINGLES] = {
 		"Metrics left out: no valid name, type or place in their segment", METRIC_COUNTER},
 	[SELF_METRICS_OVER_LIMIT] = {"tallyd_metrics_over_limit", "",
 		"Metrics left out: the user has too many", METRIC_COUNTER},
+	[SELF_LABEL_OVERFLOWS] = {"tallyd_label_overflows", "",
+		"Segments in which a table of labels was full; the log names the label",
+		METRIC_COUNTER},
+	[SELF_STARTS_REFUSED] = {"tallyd_segment_starts_refused", "",
+		"Processes that found no room for a segment and are not counted", METRIC_COUNTER},
+	[SELF_SEGMENT_BYTES] = {"tallyd_segment_space_bytes", "bytes",
+		"Size of the file system of segments", METRIC_GAUGE},
+	[SELF_SEGMENT_BYTES_FREE] = {"tallyd_segment_free_bytes", "bytes", "What is free of it",
+		METRIC_GAUGE},
+	[SELF_SEGMENT_INODES_FREE] = {"tallyd_segment_free_inodes", "",
+		"Files that could still be made in it", METRIC_GAUGE},
 	[SELF_LINK_UP] = {"tallyd_link_up", "", "1 while a gatherer is connected", METRIC_GAUGE},
 	[SELF_LINK_CONNECTS] = {"tallyd_link_connects", "", "Connections that were welcomed",
 		METRIC_COUNTER},
@@ -239,6 +255,11 @@ static void put_segments(const struct self *s, uint64_t *v)
 	v[SELF_METRIC_CONFLICTS] = st.conflicts;
 	v[SELF_METRICS_BAD] = st.bad_metrics;
 	v[SELF_METRICS_OVER_LIMIT] = st.over_limit;
+	v[SELF_LABEL_OVERFLOWS] = st.label_overflows;
+	v[SELF_STARTS_REFUSED] = st.starts_refused;
+	v[SELF_SEGMENT_BYTES] = st.bytes;
+	v[SELF_SEGMENT_BYTES_FREE] = st.bytes_free;
+	v[SELF_SEGMENT_INODES_FREE] = st.inodes_free;
 	memcpy(v + SELF_SINGLES, st.refused, sizeof(st.refused));
 }
 
