@@ -349,8 +349,7 @@ TALLY_SLOW_ void tally_complain_(
 		"names that begin with tally_ are tally's own",
 		"_total, _info and _bucket are added where a metric is shown",
 		"the unit must be the end of the name, after a _",
-		"a label has no good name ([a-zA-Z_][a-zA-Z0-9_]*; not __..., le, program, user, "
-		"cgroup)",
+		"a label's name is not [a-zA-Z_][a-zA-Z0-9_]*, or __..., le, program, user, cgroup",
 		"its labels are too long",
 		"a thread's counters would take more than 1 MiB, so there is no segment"};
 	const char *const parts[] = {"tally: ", p->program, ": metric \"", d->name,

@@ -50,8 +50,8 @@
  * which are the descriptor's label names without a value: NAME 0x1e. A slot counts from when its state
  * is TALLY_SLOT_READY, and then never changes. Two slots may have the same values: they are summed. The
  * last slot is the overflow series, for which each label has the value "overflow"; its text are the
- * values that were the first to find no slot free, if there were any. Whenever a slot changes its state, `inserts` has gone up
- * before; a slot in the state TALLY_SLOT_WRITING is looked at again.
+ * values that were the first to find no slot free, if there were any. Whenever a slot changes its
+ * state, `inserts` goes up; a slot in the state TALLY_SLOT_WRITING is looked at again.
  *
  * Readers: the header up to `rows`, and from `program` to `cgroup_ns`, the descriptors and the strings
  * are constant once the file has its final name (it is made as NAME.new). A writer holds a write lock
