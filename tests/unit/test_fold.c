@@ -10,6 +10,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <zlib.h>
 
 #include "include/tally/segment.h"
 #include "tests/lib/testrand.h"
@@ -303,6 +304,110 @@ Test(fold, full_disk)
 	close_fold();
 	open_fold();
 	cr_expect_eq(total(), 15);
+}
+
+/* Histograms, labels, infos and doubles keep their places; gauges of the dead are nothing. */
+Test(fold, metrics_of_all_kinds)
+{
+	const struct program_metric metrics[] = {
+		{"lat", "", "seconds", "Time", TALLY_TYPE_HISTOGRAM, -9, 0, 10, 12, 2, 11},
+		{"req", "method=\"get\"", "", "", TALLY_TYPE_COUNTER, 0, 0, 0, 0, 0, 1},
+		{"req", "method=\"p\\\"t\"", "", "", TALLY_TYPE_COUNTER, 0, 0, 0, 0, 0, 1},
+		{"about", "v=\"1\"", "", "", TALLY_TYPE_INFO, 0, 0, 0, 0, 0, 0},
+		{"temp", "", "", "", TALLY_TYPE_GAUGE_DOUBLE, 0, TALLY_FLAG_PEAK, 0, 0, 0, 1},
+	};
+	struct fold_id id = id_of(1);
+	uint32_t first[5];
+
+	for (int round = 0; round < 3; round++) {
+		struct program *p = program("p");
+		struct fold_value v[3];
+
+		for (int i = 0; i < 5; i++) {
+			uint32_t at;
+
+			cr_assert_eq(program_find_metric(&programs, p, &metrics[i], &at), 0);
+			cr_assert(round == 0 || at == first[i]);
+			first[i] = at;
+		}
+		if (round == 0) {
+			v[0] = (struct fold_value){first[0] + 3, 30};
+			v[1] = (struct fold_value){first[1], 7};
+			v[2] = (struct fold_value){first[2], UINT64_MAX};
+			cr_assert_eq(fold_write(fold, &id, p, v, 3), 0);
+		}
+		cr_expect_eq(p->folded[first[0] + 3], 30);
+		cr_expect_eq(p->folded[first[0] + 4], 0);
+		cr_expect_eq(p->folded[first[1]], 7);
+		cr_expect_eq(p->folded[first[2]], UINT64_MAX);
+		cr_expect_str_eq(p->group.schema.series[first[3]].name, "about_info");
+		cr_expect_eq(p->group.schema.series[first[4]].kind, VALUE_F64);
+		close_fold();
+		open_fold();
+	}
+}
+
+static void put_old_record(struct buf *out, uint8_t kind, uint64_t segment, uint64_t value)
+{
+	struct buf payload = BUF_INIT;
+	struct fold_id id = id_of(segment);
+	uint32_t head[3];
+
+	buf_put_u8(&payload, kind);
+	if (kind != 2) {
+		buf_put_u64(&payload, id.dev);
+		buf_put_u64(&payload, id.ino);
+		buf_put_u64(&payload, id.btime_ns);
+		buf_put(&payload, id.id, sizeof(id.id));
+	}
+	buf_put_str(&payload, "p");
+	buf_put_varint(&payload, 4242);
+	buf_put_varint(&payload, 2);
+	for (int i = 0; i < 2; i++) {
+		buf_put_str(&payload, i ? "depth" : "metric_0");
+		buf_put_str(&payload, "");
+		buf_put_str(&payload, "help");
+		buf_put_u8(&payload, i ? 2 : 1);
+		buf_put_u8(&payload, 0);
+		buf_put_varint(&payload, i ? 0 : value);
+	}
+	head[0] = (uint32_t)payload.len;
+	head[1] = (uint32_t)crc32(0, payload.data, (uInt)payload.len);
+	head[2] = (uint32_t)crc32(0, (const Bytef *)head, 8);
+	buf_put(out, head, sizeof(head));
+	buf_put(out, payload.data, payload.len);
+	buf_release(&payload);
+}
+
+/* A journal that a provider of version 1 has left in this boot. */
+Test(fold, version_1)
+{
+	struct buf text = BUF_INIT;
+	uint64_t start = 12345;
+	struct fold_id id = id_of(7);
+	size_t n;
+
+	buf_put(&text, "TALLYFLD\1\0\0\0\0\0\0\0", 16);
+	buf_put(&text, boot, sizeof(boot));
+	buf_put_u64(&text, start);
+	buf_put_u32(&text, (uint32_t)crc32(0, text.data, 40));
+	put_old_record(&text, 2, 0, 100);
+	put_old_record(&text, 3, 7, 40);
+	put_old_record(&text, 1, 8, 5);
+	put_old_record(&text, 1, 7, 43);
+	close_fold();
+	write_journal(text.data, text.len);
+	buf_release(&text);
+	for (int twice = 0; twice < 2; twice++) {
+		open_fold();
+		cr_expect_eq(programs.start_ns, start, "it goes on");
+		cr_expect_eq(total(), 100 + 5 + 3);
+		cr_assert_not_null(fold_base(fold, &id, &n));
+		close_fold();
+	}
+	open_fold();
+	cr_assert_eq(fold_one(7, 50), 0);
+	cr_expect_eq(total(), 100 + 5 + 10);
 }
 
 static bool keep_even(void *arg, const struct fold_id *id)

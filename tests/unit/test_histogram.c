@@ -4,12 +4,14 @@
  * the header in the languages that use it.
  */
 #include <criterion/criterion.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "include/tally/histogram.h"
+#include "user/lib/quantile.h"
 
 /* Trivially correct: the first bucket whose upper bound is not below the value. */
 static uint32_t search(uint64_t value, uint32_t lo, uint32_t hi)
@@ -106,6 +108,72 @@ Test(histogram, random_values_against_a_search)
 		cr_assert_eq(tally_histogram_index(v, 10, 34), search(v, 10, 34), "value %llu",
 			(unsigned long long)v);
 	}
+}
+
+/* All ranges and widths: bounds ascend, a bound is in the bucket it ends, and no bucket is too wide. */
+Test(histogram, every_shape)
+{
+	for (uint32_t bits = 0; bits <= 6; bits++)
+		for (int lo = -1; lo < 63; lo++)
+			for (int hi = lo < 0 ? 0 : lo + 1; hi <= 63; hi += 1 + (hi > lo + 9)) {
+				uint32_t n = tally_histogram_buckets(lo, (uint32_t)hi, bits);
+				uint64_t below = 0, bound = 0;
+
+				for (uint32_t i = 0; i < n; i++, below = bound) {
+					bound = tally_histogram_bound(i, lo, (uint32_t)hi, bits);
+					cr_assert(i == 0 || bound > below);
+					cr_assert_eq(tally_histogram_bucket(
+							     bound, lo, (uint32_t)hi, bits),
+						i);
+					cr_assert_eq(tally_histogram_bucket(i ? below + 1 : 0, lo,
+							     (uint32_t)hi, bits),
+						i);
+					cr_assert(i == 0 || i == n - 1 || bound - below == 1 ||
+						  (bound - below) << bits <= below);
+				}
+				cr_assert_eq(tally_histogram_bound(n - 2, lo, (uint32_t)hi, bits),
+					UINT64_C(1) << hi);
+			}
+}
+
+/* What makes histograms of several hosts addable: a bound is one of every finer or wider shape too. */
+Test(histogram, bounds_of_fewer_bits_are_bounds_of_more)
+{
+	for (uint32_t bits = 0; bits < 6; bits++)
+		for (uint32_t i = 0; i < tally_histogram_buckets(3, 40, bits) - 1; i++) {
+			uint64_t bound = tally_histogram_bound(i, 3, 40, bits);
+			uint32_t finer = tally_histogram_bucket(bound, -1, 50, bits + 1);
+
+			cr_assert_eq(tally_histogram_bound(finer, -1, 50, bits + 1), bound);
+		}
+}
+
+Test(histogram, small_values_have_a_bucket_each)
+{
+	for (uint64_t v = 0; v <= 8; v++) {
+		cr_expect_eq(tally_histogram_bucket(v, -1, 10, 2), v);
+		cr_expect_eq(tally_histogram_bound((uint32_t)v, -1, 10, 2), v);
+	}
+}
+
+Test(histogram, quantiles)
+{
+	struct histogram_shape shape = {-1, 10, 2};
+	uint64_t buckets[64] = {0};
+
+	cr_expect(isnan(histogram_quantile(buckets, shape, 0.5)));
+	for (uint64_t v = 1; v <= 1000; v++)
+		buckets[tally_histogram_bucket(v, -1, 10, 2)]++;
+	cr_expect_eq(histogram_count(buckets, shape), 1000);
+	for (double q = 0.01; q < 1; q += 0.01) {
+		double got = histogram_quantile(buckets, shape, q);
+
+		/* uniform values: linear within a bucket is right, but for the last one's end */
+		cr_expect_float_eq(got, 1000 * q, 0.03 * 1000 * q + 1, "%g: %g", q, got);
+	}
+	memset(buckets, 0, sizeof(buckets));
+	buckets[tally_histogram_buckets(-1, 10, 2) - 1] = 5;
+	cr_expect_eq(histogram_quantile(buckets, shape, 0.5), 1024, "above the range");
 }
 
 /* BPF has its own logarithm. */
