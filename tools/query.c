@@ -141,7 +141,7 @@ int query_need_buckets(const struct picks *picks, struct errmsg *e)
 	for (size_t i = 0; i < picks->n; i++)
 		if (picks->v[i].series.def->part == SERIES_BUCKET)
 			return 0;
-	return err_set(e, -EINVAL, "%s has no buckets: only those of histograms can be cumulative",
+	return err_set(e, -EINVAL, "%s has no buckets: only histograms have them",
 		picks->v[0].series.def->name);
 }
 

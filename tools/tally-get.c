@@ -7,12 +7,15 @@
 #include <string.h>
 
 #include "tools/emit.h"
+#include "tools/histquantile.h"
 #include "tools/query.h"
 
 struct get_args {
 	char *dir;
 	struct query_range range;
 	bool rate, increase, cumulative, sum, latest, json, csv;
+	char *quantile; /* NULL: none */
+	double q;
 };
 
 static enum window_mode wanted_mode(const struct get_args *a)
@@ -20,7 +23,7 @@ static enum window_mode wanted_mode(const struct get_args *a)
 	return a->rate ? WINDOW_RATE : a->increase ? WINDOW_INCREASE : WINDOW_VALUE;
 }
 
-static int check_args(const struct get_args *a, int operands)
+static int check_args(struct get_args *a, int operands)
 {
 	static const char me[] = "tally get";
 
@@ -31,6 +34,17 @@ static int check_args(const struct get_args *a, int operands)
 		return tally_usage(me, "--rate and --increase exclude each other");
 	if (a->json && a->csv)
 		return tally_usage(me, "--json and --csv exclude each other");
+	if (a->quantile) {
+		char *end;
+
+		a->q = strtod(a->quantile, &end);
+		if (end == a->quantile || *end || !(a->q >= 0 && a->q <= 1))
+			return tally_usage(
+				me, "--quantile=%s: not a number from 0 to 1", a->quantile);
+		if (a->cumulative || a->sum || a->rate)
+			return tally_usage(
+				me, "--quantile excludes --cumulative, --sum and --rate");
+	}
 	if (a->cumulative && a->sum)
 		return tally_usage(me, "--cumulative and --sum exclude each other");
 	if (a->latest && (a->rate || a->increase || a->range.from || a->range.to || a->range.step))
@@ -132,6 +146,33 @@ static int get_cumulative(struct getter *g, const struct pick *picks, size_t n)
 	return err;
 }
 
+/* All buckets of a histogram become the quantile. */
+static int get_quantile(struct getter *g, const struct pick *picks, size_t n)
+{
+	struct points *points = calloc(n, sizeof(*points)), result = {0};
+	char labels[SCHEMA_LABELS_MAX + 64];
+	int err = points ? 0 : -ENOMEM;
+	struct series def;
+	struct pick pick;
+
+	/* what else the selector means, a sum perhaps, has none */
+	if (picks[0].series.def->part != SERIES_BUCKET)
+		n = 0;
+	for (size_t i = 0; i < n && !err; i++)
+		err = load(g, &picks[i], &points[i]);
+	if (!err)
+		err = histquantile(picks, points, n, g->args->q, &result);
+	if (!err && n) {
+		histquantile_name(picks, g->args->quantile, &def, labels, &pick);
+		err = emit(g, &pick, 0, &result);
+	}
+	points_release(&result);
+	for (size_t i = 0; points && i < n; i++)
+		points_release(&points[i]);
+	free(points);
+	return err;
+}
+
 static void set_times(struct points *p, int64_t time_ns)
 {
 	for (size_t i = 0; i < p->n; i++)
@@ -194,9 +235,9 @@ static int get_all(struct getter *g, const struct picks *picks)
 		qsort(picks->v, picks->n, sizeof(*picks->v), compare_for_sum);
 		together = compare_for_sum;
 		get = get_sum;
-	} else if (g->args->cumulative) {
+	} else if (g->args->cumulative || g->args->quantile) {
 		together = compare_for_cumulative;
-		get = get_cumulative;
+		get = g->args->quantile ? get_quantile : get_cumulative;
 	}
 	for (size_t i = 0; i < picks->n && !err; i = end) {
 		end = i + 1;
@@ -233,7 +274,7 @@ static int run(const struct get_args *args, const char *selector, struct errmsg 
 
 	if (err)
 		return err;
-	if (args->cumulative)
+	if (args->cumulative || args->quantile)
 		err = query_need_buckets(&picks, e);
 	if (!err)
 		err = prepare(&g, &picks, e);
@@ -274,6 +315,8 @@ int cmd_get(int argc, char **argv)
 		{"sum", CONF_BOOL, &a.sum, NULL, "add up the series of each metric"},
 		{"cumulative", CONF_BOOL, &a.cumulative, NULL,
 			"histogram buckets hold all below them, as in OpenMetrics"},
+		{"quantile", CONF_STRING, &a.quantile, "Q",
+			"of histograms the value below which this share (0 to 1) is"},
 		{"json", CONF_BOOL, &a.json, NULL, "print JSON"},
 		{"csv", CONF_BOOL, &a.csv, NULL, "print CSV (RFC 4180)"},
 		{0},
@@ -299,5 +342,6 @@ int cmd_get(int argc, char **argv)
 	free(a.range.from);
 	free(a.range.to);
 	free(a.range.step);
+	free(a.quantile);
 	return code;
 }

@@ -81,6 +81,10 @@ same "steps without a sample are left out" \
 # --- histograms ---
 same "buckets" "$(values --latest wait_seconds_bucket)" "295 177 59"
 same "cumulative" "$(values --latest --cumulative wait_seconds_bucket)" "295 472 531"
+same "median" "$(values --latest --quantile 0.5 wait_seconds_bucket)" 0.0009
+same "a quantile of each step" \
+	"$(values --quantile 0.9 --increase --step 100s --from 1699999410 --to 1699999610 wait_seconds)" "0.01 0.01"
+contains "what it is" "$(get --latest --quantile 0.5 wait_seconds)" 'wait_seconds\{quantile="0.5"\} +0.0009 +seconds'
 same "cumulative increase" "$(values --cumulative "${all[@]}" --step all wait_seconds_bucket)" "295 472 531"
 
 # --- JSON ---
@@ -112,6 +116,10 @@ assert row["time"] == "2023-11-14T22:13:20.000000000Z", row' || fail "CSV"
 must_fail 2 "$tally" get --rate connections
 contains "gauge" "$(cat "$T/out")" "connections is a gauge"
 must_fail 2 "$tally" get --cumulative big
+must_fail 2 "$tally" get --quantile 0.5 big
+must_fail 2 "$tally" get --quantile 1.5 wait_seconds
+must_fail 2 "$tally" get --quantile half wait_seconds
+must_fail 2 "$tally" get --quantile 0.5 --sum --latest wait_seconds
 contains "no histogram" "$(cat "$T/out")" "big has no buckets"
 must_fail 2 "$tally" get --from yesterday big
 contains "time" "$(cat "$T/out")" "'yesterday' is no time"
