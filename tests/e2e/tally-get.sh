@@ -116,11 +116,11 @@ assert row["time"] == "2023-11-14T22:13:20.000000000Z", row' || fail "CSV"
 must_fail 2 "$tally" get --rate connections
 contains "gauge" "$(cat "$T/out")" "connections is a gauge"
 must_fail 2 "$tally" get --cumulative big
+contains "no histogram" "$(cat "$T/out")" "big has no buckets"
 must_fail 2 "$tally" get --quantile 0.5 big
 must_fail 2 "$tally" get --quantile 1.5 wait_seconds
 must_fail 2 "$tally" get --quantile half wait_seconds
-must_fail 2 "$tally" get --quantile 0.5 --sum --latest wait_seconds
-contains "no histogram" "$(cat "$T/out")" "big has no buckets"
+must_fail 2 "$tally" get --quantile 0.5 --latest --sum wait_seconds
 must_fail 2 "$tally" get --from yesterday big
 contains "time" "$(cat "$T/out")" "'yesterday' is no time"
 must_fail 2 "$tally" get --from -1m --to -2m big
