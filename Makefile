@@ -142,6 +142,30 @@ TEST_TOOLS := $(patsubst %.c,$(B)/%,$(wildcard tests/lib/*.c))
 $(TEST_TOOLS): $(B)/tests/lib/%: $(B)/obj/tests/lib/%.o $(TEST_LIBS)
 	$(link) $< $(TEST_LIBS) $(TEST_LIBS) $(LDLIBS_tallyd) $(LDLIBS_gatherer) -lm
 
+# Fuzz tests run with sanitizers: what they need is built once more, into a folder of its own. Their
+# names have no test_ in front: scripts in tests/fuzz run them.
+SAN := $(B)/san
+SAN_CFLAGS := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -O1
+SAN_SRC := $(filter-out user/lib/frameio.c,$(LIB_SRC)) $(addprefix user/provider/,fold.c programs.c registry.c segments.c segscan.c \
+	snapshot.c)
+SAN_FUZZERS := $(patsubst tests/fuzz/%.c,$(SAN)/%,$(filter-out tests/fuzz/test_%,$(wildcard tests/fuzz/*_fuzz.c)))
+$(SAN)/obj/%.o: %.c | $(B)/gen/user/lib/wire.pb-c.h
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) $(SAN_CFLAGS) -c $< -o $@
+$(SAN)/obj/gen/%.o: $(B)/gen/%.c
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) $(SAN_CFLAGS) -w -c $< -o $@
+$(SAN_FUZZERS): $(SAN)/%: $(SAN)/obj/tests/fuzz/%.o \
+		$(patsubst %.c,$(SAN)/obj/%.o,$(SAN_SRC)) $(SAN)/obj/gen/user/lib/wire.pb-c.o
+	$(link) $(SAN_CFLAGS) $^ $(LDLIBS_lib) -lpthread
+$(SAN)/seed: tests/fuzz/seed.c $(wildcard include/tally/*.h)
+	$(APP)
+tests: $(SAN_FUZZERS) $(SAN)/seed
+
+.PHONY: fuzz-long
+fuzz-long: packages-build-check ## fuzz segments for TALLY_FUZZ_SECONDS (3600) into docs/results/segment-fuzz.txt
+	$(OWNED) sh -c '$(SUBMAKE) $(SAN_FUZZERS) $(SAN)/seed && tests/lib/fuzz-long.sh'
+
 # --- what people type --------------------------------------------------------------------------------
 # Parallel unless the caller said how (-j), and one step after the other.
 SUBMAKE = echo building && $(MAKE) -s --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
@@ -204,4 +228,4 @@ help: ## this list
 	@echo
 	@echo "Variables: B (build directory), CC, CFLAGS, PREFIX and DESTDIR (install), DEMO_SECONDS, DEMO_KILL"
 
--include $(shell find $(B)/obj -name '*.d' 2>/dev/null)
+-include $(shell find $(B)/obj $(SAN)/obj -name '*.d' 2>/dev/null)

@@ -58,7 +58,7 @@ build()
 build_test()
 {
 	case $2 in
-	e2e/* | abi/*) build "$1" all tests ;;
+	*.sh) build "$1" all tests ;;
 	*) build "$1" all "build/tests/$2" ;;
 	esac
 }
