@@ -179,6 +179,7 @@ static void setup(void)
 	cr_assert_eq(mkdir(segs, 0755) | mkdir(state, 0755), 0);
 	env = (struct provider_env){.segment_dir = segs,
 		.state_dir = state,
+		.proc_dir = "/proc",
 		.interval_ns = NSEC_PER_SEC,
 		.boot_id = {1}};
 	good = make_good("good", "web");

@@ -495,6 +495,7 @@ static void world_init(struct world *w, const char *name)
 	cr_assert_eq(mkdir(w->dir, 0755) | mkdir(w->segs, 0755) | mkdir(w->state, 0755), 0);
 	w->env = (struct provider_env){.segment_dir = w->segs,
 		.state_dir = w->state,
+		.proc_dir = "/proc",
 		.interval_ns = NSEC_PER_SEC,
 		.boot_id = {1}};
 	w->good = segmaker_make(w->segs, "good", "web", two, 2);

@@ -22,6 +22,7 @@
 #include <unistd.h>
 #include <zlib.h>
 
+#include "include/tally/segment.h"
 #include "tests/fuzz/fuzzlib.h"
 #include "tests/lib/testrand.h"
 #include "user/lib/buf.h"
@@ -33,6 +34,7 @@
 #define METRICS        4u
 #define SEGMENTS       12u
 #define STATES_MAX     512u
+#define KIND_TOTAL     7 /* a record's first byte: it gives totals of the next program */
 #define OPEN_CPU_NS    NSEC_PER_SEC
 #define OPEN_BYTES_MAX (64u << 20)
 
@@ -40,11 +42,15 @@ static const struct {
 	const char *name;
 	uid_t uid;
 } program_list[PROGRAMS] = {{"web", 0}, {"web", 1000}, {"db \"main\"", 1000}, {"\xc3\xbc", 65534}};
+#define METRIC(n, l, u, h, t, s)                                                                \
+	{                                                                                       \
+		.name = n, .labels = l, .unit = u, .help = h, .type = t, .scale = s, .cells = 1 \
+	}
 static const struct program_metric metric_list[METRICS] = {
-	{"requests", "", "Requests", METRIC_COUNTER, 0},
-	{"sent_bytes", "bytes", "", METRIC_COUNTER, 0},
-	{"wait_seconds", "seconds", "\xc3\xa4", METRIC_COUNTER, -9},
-	{"depth", "", "", METRIC_GAUGE, 0},
+	METRIC("requests", "", "", "Requests", TALLY_TYPE_COUNTER, 0),
+	METRIC("requests", "kind=\"\xc3\xa4\"", "", "", TALLY_TYPE_COUNTER, 0),
+	METRIC("wait_seconds", "", "seconds", "\xc3\xa4", TALLY_TYPE_COUNTER, -9),
+	METRIC("sent_bytes", "", "bytes", "", TALLY_TYPE_COUNTER, 0),
 };
 
 struct totals {
@@ -120,12 +126,20 @@ static void get_totals(const struct opened *o, struct totals *t)
 	for (unsigned p = 0; p < PROGRAMS; p++) {
 		const struct program *program = find_program(o, p);
 
-		for (size_t i = 0; program && i < program->group.schema.n; i++)
+		for (size_t i = 0; program && i < program->nmetrics; i++)
 			for (unsigned m = 0; m < METRICS; m++)
-				if (!strcmp(program->group.schema.series[i].name,
-					    metric_list[m].name))
-					t->v[p][m] += program->folded[i];
+				if (!strcmp(program->metrics[i].m.name, metric_list[m].name) &&
+					!strcmp(program->metrics[i].m.labels,
+						metric_list[m].labels))
+					t->v[p][m] += program->folded[program->metrics[i].first];
 	}
+}
+
+static int by_series(const void *a, const void *b)
+{
+	const struct fold_value *x = a, *y = b;
+
+	return (x->series > y->series) - (x->series < y->series);
 }
 
 /* Folds a segment with these values. */
@@ -136,13 +150,15 @@ static void write_fold(struct opened *o, unsigned segment, const uint64_t values
 	struct fold_value v[METRICS];
 	struct program *program;
 
-	CHECK(programs_find(&o->programs, program_list[p].name, program_list[p].uid, &program) == 0,
+	CHECK(programs_find(
+		      &o->programs, program_list[p].name, program_list[p].uid, "", &program) == 0,
 		"program %u", p);
 	for (unsigned m = 0; m < METRICS; m++) {
 		v[m].value = values[m];
-		if (program_find_metric(&o->programs, program, &metric_list[m], &v[m].metric) != 0)
+		if (program_find_metric(&o->programs, program, &metric_list[m], &v[m].series) != 0)
 			return; /* an invented journal has the metric with another type */
 	}
+	qsort(v, METRICS, sizeof(v[0]), by_series);
 	CHECK(fold_write(o->fold, &id, program, v, METRICS) == 0 && fold_sync(o->fold) == 0,
 		"segment %u", segment);
 }
@@ -216,7 +232,7 @@ static void compact(struct journal *j, struct opened *o)
 	int fd = openat(dirfd_, FOLD_JOURNAL_NAME, O_WRONLY | O_APPEND | O_CLOEXEC);
 	struct totals t = {0};
 	struct buf bytes = BUF_INIT;
-	size_t at = HEADER;
+	size_t at = HEADER, next;
 
 	close_fold(o);
 	CHECK(fd >= 0 && write(fd, "\xff\0", 2) == 2, "tear");
@@ -225,12 +241,14 @@ static void compact(struct journal *j, struct opened *o)
 	read_journal(&bytes);
 	j->nstates = 0;
 	add_state(j, HEADER, &t);
-	for (unsigned i = 0; (at = next_record(&bytes, at)); i++) {
-		unsigned p = i < j->nprograms ? j->order[i] : 0;
+	for (unsigned i = 0; (next = next_record(&bytes, at)); at = next) {
+		bool total = bytes.data[at + RECORD] == KIND_TOTAL && i < j->nprograms;
 
-		if (i < j->nprograms)
-			memcpy(t.v[p], j->totals.v[p], sizeof(t.v[p]));
-		add_state(j, at, &t);
+		if (total) {
+			memcpy(t.v[j->order[i]], j->totals.v[j->order[i]], sizeof(t.v[0]));
+			i++;
+		}
+		add_state(j, next, &t);
 	}
 	buf_release(&bytes);
 	get_totals(o, &t);

@@ -22,6 +22,7 @@
 #include "tests/lib/polling.h"
 #include "tests/lib/segmaker.h"
 #include "tests/lib/testdir.h"
+#include "user/lib/schema_int.h"
 #include "user/lib/segfile.h"
 #include "user/lib/util.h"
 #include "user/provider/segments.h"
@@ -88,6 +89,35 @@ static void make_seed(uint32_t n)
 	unlink(path);
 	free(metrics);
 	free(names);
+}
+
+/* Version 1, by the numbers of its description: two counters and a gauge in two rows. */
+static void make_seed_v1(void)
+{
+	static const char strings[] = "\0old\0requests\0Requests\0depth";
+	const uint32_t desc[3][5] = {/* name, unit, help, type, cell */
+		{5, 0, 14, TALLY_TYPE_COUNTER, 32}, {23, 0, 0, TALLY_TYPE_GAUGE, 40},
+		{14, 0, 14, TALLY_TYPE_COUNTER, 48}};
+	const uint32_t at[] = {128, 3, 224, sizeof(strings), 320, 64, 2, 2, 1, 1, 1, 0, 32};
+	struct image *m = &seeds[nseeds++];
+	const uint32_t one = 1, size = 128;
+
+	*m = (struct image){calloc(1, 448 + IMAGE_SLACK), 448, 448 + IMAGE_SLACK};
+	CHECK(m->bytes, "no memory");
+	memcpy(m->bytes, TALLY_SEGMENT_MAGIC, 8);
+	memcpy(m->bytes + 8, &one, 4);
+	memcpy(m->bytes + 12, &size, 4);
+	memcpy(m->bytes + 40, at, sizeof(at));
+	for (uint32_t i = 0; i < 3; i++) {
+		uint8_t *d = m->bytes + 128 + 32 * i;
+
+		memcpy(d, desc[i], 16);
+		memcpy(d + 16, &desc[i][4], 4);
+		memcpy(d + 20, &one, 4);
+	}
+	memcpy(m->bytes + 224, strings, sizeof(strings));
+	for (uint32_t i = 0; i < 6; i++)
+		m->bytes[320 + 64 * (i / 3) + 32 + 8 * (i % 3)] = (uint8_t)(i + 1);
 }
 
 static void make_mutant(struct image *m)
@@ -204,11 +234,12 @@ static uint64_t image_word(const struct image *m, uint64_t at)
 	return v;
 }
 
-/* The value of a metric by the rule of segment.h. */
-static uint64_t model_value(const struct image *m, const struct segfile_metric *metric)
+/* A word of the metric, summed by the rules of segment.h. */
+static uint64_t model_word(const struct image *m, const struct segfile_metric *metric, uint32_t k)
 {
+	bool gauge = metric->type == TALLY_TYPE_GAUGE || metric->type == TALLY_TYPE_GAUGE_DOUBLE;
 	struct tally_segment h = image_header(m);
-	uint32_t rows = metric->type == TALLY_TYPE_GAUGE ? 1 : h.rows;
+	uint32_t rows = gauge ? 1 : h.rows;
 	uint64_t sum = 0;
 
 	for (uint32_t r = 0; r < rows; r++) {
@@ -216,9 +247,37 @@ static uint64_t model_value(const struct image *m, const struct segfile_metric *
 
 		if (row >= m->size)
 			break;
-		sum += image_word(m, row + metric->cell);
+		sum += image_word(m, row + TALLY_ROW_HEADER + 8 * ((uint64_t)metric->word + k));
 	}
 	return sum;
+}
+
+/* Is there a descriptor of this name whose cells these are? */
+static bool model_has(const struct image *m, const struct segfile_metric *metric)
+{
+	struct tally_segment h = image_header(m);
+
+	for (uint32_t i = 0; i < h.ndesc; i++) {
+		size_t at = image_desc(m, i);
+		struct tally_segment_desc d;
+		uint64_t name, first;
+
+		if (!at)
+			return true; /* it lies in a hole, or at the very end: not looked at */
+		memcpy(&d, m->bytes + at, sizeof(d));
+		if (h.version == 1)
+			d.slots = 0;
+		name = (uint64_t)h.strings_off + d.name;
+		first = ((uint64_t)d.cell - TALLY_ROW_HEADER) / 8;
+		if (name + strlen(metric->name) >= m->size ||
+			strcmp((char *)m->bytes + name, metric->name) != 0 ||
+			d.type != metric->type)
+			continue;
+		for (uint32_t k = 0; k < (d.slots ? d.slots : 1); k++)
+			if (metric->word == first + (uint64_t)k * d.cells)
+				return true;
+	}
+	return false;
 }
 
 static bool printable(const char *text)
@@ -231,7 +290,6 @@ static bool printable(const char *text)
 /* What segfile.h promises of a segment that was opened. */
 static void check_metrics(const struct segfile *s)
 {
-	CHECK(s->n + s->refused > 0, "nothing in it");
 	CHECK(printable(s->program) && *s->program && printable(s->object), "its program");
 	CHECK(!s->refused == !*s->reason.text, "reason '%s'", s->reason.text);
 	for (size_t i = 0; i < s->n; i++) {
@@ -239,7 +297,9 @@ static void check_metrics(const struct segfile *s)
 
 		CHECK(metric_name_valid(m->name) && printable(m->name), "metric %zu", i);
 		CHECK(printable(m->unit) && printable(m->help), "metric %zu", i);
-		CHECK(m->cell >= TALLY_ROW_HEADER && m->cell % 8 == 0, "metric %zu", i);
+		CHECK(labels_valid(m->labels), "metric %zu: '%s'", i, m->labels);
+		CHECK(m->cells == segfile_cells(m->type, m->lo, m->hi, m->bits), "metric %zu", i);
+		CHECK((uint64_t)m->word + m->cells <= s->words || !m->cells, "metric %zu", i);
 		CHECK(m->scale >= -18 && m->scale <= 18, "metric %zu", i);
 	}
 }
@@ -247,10 +307,17 @@ static void check_metrics(const struct segfile *s)
 static void check_values(const struct segfile *s, const struct image *m)
 {
 	for (size_t i = 0; i < s->n; i++) {
-		uint64_t wanted = model_value(m, &s->metrics[i]);
+		const struct segfile_metric *metric = &s->metrics[i];
 
-		CHECK(s->values[i] == wanted, "%s is %" PRIu64 ", its cells %" PRIu64,
-			s->metrics[i].name, s->values[i], wanted);
+		for (uint32_t k = 0; k < metric->cells; k++) {
+			uint64_t wanted = model_word(m, metric, k),
+				 got = s->values[metric->word + k];
+
+			CHECK(got == wanted, "%s is %" PRIu64 ", its cells %" PRIu64, metric->name,
+				got, wanted);
+		}
+		if (test_rand_below(s->n) < 8)
+			CHECK(model_has(m, metric), "%s", metric->name);
 	}
 }
 
@@ -273,6 +340,7 @@ static void open_and_read(int at, const char *name, const struct image *m, struc
 		for (int i = 0; i < (m ? 1 : 4); i++)
 			if (segfile_read(s, scratch) == 0 && m)
 				check_values(s, m);
+		check_metrics(s); /* with those of tables */
 		CHECK(segfile_test_dead(s) >= 0, "lock");
 		used = __sanitizer_get_current_allocated_bytes() - before;
 		CHECK(used <= READ_MEMORY_MAX, "%" PRIu64 " bytes", used);
@@ -282,6 +350,30 @@ static void open_and_read(int at, const char *name, const struct image *m, struc
 	used = fuzz_cpu_ns() - start;
 	fuzz_keep_max(&done.read_max_ns, used);
 	CHECK(used <= READ_CPU_MAX_NS, "%.1f ms", fuzz_ms(used));
+}
+
+/* Unchanged, every seed is a segment with all of its metrics. */
+static void check_seeds(void)
+{
+	for (size_t i = 0; i < nseeds; i++) {
+		int fd = openat(dirfd_, "x", O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
+		struct buf scratch = BUF_INIT;
+		struct errmsg e = {""};
+		struct segfile *s;
+
+		CHECK(fd >= 0 && write(fd, seeds[i].bytes, seeds[i].size) == (ssize_t)seeds[i].size,
+			"seed %zu", i);
+		/* rows that were cut off in memory are holes */
+		CHECK(ftruncate(fd, (off_t)claimed_size(&seeds[i], 80u << 20)) == 0, "seed %zu", i);
+		close(fd);
+		CHECK(segfile_open(dirfd_, "x", &s, &e) == 0, "seed %zu: %s", i, e.text);
+		CHECK(segfile_read(s, &scratch) == 0 && !s->refused && s->n, "seed %zu: %s", i,
+			s->reason.text);
+		check_metrics(s);
+		check_values(s, &seeds[i]);
+		segfile_close(s);
+		buf_release(&scratch);
+	}
 }
 
 /* A good segment, open all the time, which counts on between the mutated ones. */
@@ -494,6 +586,7 @@ static void world_init(struct world *w)
 	w->at = open(w->segs, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	w->env = (struct provider_env){.segment_dir = w->segs,
 		.state_dir = w->state,
+		.proc_dir = "/proc",
 		.interval_ns = NSEC_PER_SEC,
 		.boot_id = {1}};
 }
@@ -581,6 +674,8 @@ int main(int argc, char **argv)
 	make_seed(1);
 	make_seed(20);
 	make_seed(500);
+	make_seed_v1();
+	check_seeds();
 	end_ns = fuzz_end_ns(60);
 	provide(); /* what is allocated once */
 	leaks = __sanitizer_get_current_allocated_bytes();

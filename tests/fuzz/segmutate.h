@@ -69,6 +69,14 @@ static const struct field header_fields[] = {
 	FIELD(tally_segment, program),
 	FIELD(tally_segment, object),
 	FIELD(tally_segment, desc_size),
+	FIELD(tally_segment, cgroup),
+	FIELD(tally_segment, cgroup_ns),
+	FIELD(tally_segment, inserts),
+	FIELD(tally_segment, pid),
+	FIELD(tally_segment, pid_ns),
+	FIELD(tally_segment, start_ticks),
+	FIELD(tally_segment, tables_off),
+	FIELD(tally_segment, tables_len),
 	FIELD(tally_segment, reserved),
 };
 
@@ -78,10 +86,22 @@ static const struct field desc_fields[] = {
 	FIELD(tally_segment_desc, help),
 	FIELD(tally_segment_desc, type),
 	FIELD(tally_segment_desc, scale),
-	FIELD(tally_segment_desc, reserved0),
+	FIELD(tally_segment_desc, flags),
 	FIELD(tally_segment_desc, cell),
 	FIELD(tally_segment_desc, cells),
+	FIELD(tally_segment_desc, labels),
+	FIELD(tally_segment_desc, lo),
+	FIELD(tally_segment_desc, hi),
+	FIELD(tally_segment_desc, bits),
+	FIELD(tally_segment_desc, table),
+	FIELD(tally_segment_desc, slots),
 	FIELD(tally_segment_desc, reserved1),
+};
+
+static const struct field slot_fields[] = {
+	FIELD(tally_segment_slot, state),
+	FIELD(tally_segment_slot, hash),
+	FIELD(tally_segment_slot, text),
 };
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -97,8 +117,9 @@ static const uint64_t edges[] = {0, 1, 2, 3, 4, 7, 8, 9, 24, 31, 32, 33, 40, 56,
 /* Strings that say more than they should. */
 static const char *const words[] = {"", "\n", "a\tb", "\x1b[2J", "\xff", "\xc0\x80", "\xed\xa0\x80",
 	"\xf4\x90\x80\x80", "\xc2\x9b", "\xe2\x82", "\"", "\\", "{}", "a,b", "le", "..",
-	"../../etc", "tallyd_polls", "tally_segments", "%s%n", "_total", "requests_total", "0",
-	"-1"};
+	"../../etc", "tallyd_polls", "tally_segments", "%s%n", "_total", "requests_total",
+	TALLY_LABEL_VALUE, TALLY_LABEL_END, "user" TALLY_LABEL_VALUE "root" TALLY_LABEL_END,
+	"x" TALLY_LABEL_END, "0", "-1"};
 
 static inline uint64_t field_get(const uint8_t *at, uint32_t size)
 {
@@ -127,11 +148,14 @@ static inline struct tally_segment image_header(const struct image *m)
 	return h;
 }
 
+#define DESC_V1 32u /* bytes of a descriptor of version 1 */
+
 /* Offset of a descriptor that lies in the file, or 0. */
 static inline size_t image_desc(const struct image *m, uint32_t i)
 {
 	struct tally_segment h = image_header(m);
-	uint64_t at = h.desc_off + (uint64_t)i * sizeof(struct tally_segment_desc);
+	uint32_t size = h.version == 1 ? DESC_V1 : (uint32_t)sizeof(struct tally_segment_desc);
+	uint64_t at = h.desc_off + (uint64_t)i * size;
 
 	return i < h.ndesc && at + sizeof(struct tally_segment_desc) <= m->size ? at : 0;
 }
@@ -180,6 +204,25 @@ static inline void mutate_desc_field(struct image *m)
 
 	if (at)
 		field_set(m->bytes + at + f->offset, f->size, any_value(m));
+}
+
+/* A slot of the tables: another state, or a word in its text. */
+static inline void mutate_slot(struct image *m)
+{
+	struct tally_segment h = image_header(m);
+	const struct field *f = &slot_fields[test_rand_below(COUNT(slot_fields))];
+	const char *word = words[test_rand_below(COUNT(words))];
+	uint64_t n = h.tables_len / sizeof(struct tally_segment_slot), at;
+
+	if (!n)
+		return;
+	at = h.tables_off + test_rand_below(n) * sizeof(struct tally_segment_slot);
+	if (at + sizeof(struct tally_segment_slot) > m->size)
+		return;
+	if (f->size == sizeof(uint32_t))
+		field_set(m->bytes + at + f->offset, f->size, test_rand_below(4));
+	else
+		memcpy(m->bytes + at + f->offset, word, strlen(word) + test_rand_below(2));
 }
 
 /* One field of all descriptors becomes the same: offsets that overlap. */
