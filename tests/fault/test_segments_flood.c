@@ -296,7 +296,7 @@ static int make_wide(const char *name, uint32_t n, uint32_t rows, unsigned name_
 	h.strings_off = h.desc_off + n * (uint32_t)sizeof(*d);
 	h.strings_len = sizeof(strings);
 	h.program = 1;
-	h.rows_off = segmaker_align(h.strings_off + sizeof(strings));
+	h.tables_off = h.rows_off = segmaker_align(h.strings_off + sizeof(strings));
 	h.row_size = segmaker_align(TALLY_ROW_HEADER + 8 * (size_t)n);
 	h.rows = h.rows_max = rows;
 	cr_assert_eq(pwrite(fd, &h, sizeof(h), 0), (ssize_t)sizeof(h));

@@ -310,7 +310,7 @@ static int make_wide(const char *segs, const char *name)
 	h.strings_off = h.desc_off + n * (uint32_t)sizeof(*d);
 	h.strings_len = sizeof(strings);
 	h.program = 1;
-	h.rows_off = segmaker_align(h.strings_off + sizeof(strings));
+	h.tables_off = h.rows_off = segmaker_align(h.strings_off + sizeof(strings));
 	h.row_size = 64;
 	h.rows = h.rows_max = 65536;
 	put_header(fd, &h);
