@@ -16,7 +16,8 @@ wait "$fold" || code=1
 {
 	echo "command   TALLY_FUZZ_SECONDS=$TALLY_FUZZ_SECONDS make fuzz-long"
 	echo "commit    $commit"
-	echo "machine   $(uname -s) $(uname -r | cut -d- -f1), $(nproc) processors, $("${CC:-gcc}" --version | head -n 1)"
+	echo "machine   $(uname -s) $(uname -r | cut -d- -f1), $(nproc) processors"
+	echo "compiler  $("${CC:-gcc}" --version | head -n 1)"
 	echo "ended     $(date -u +%Y-%m-%dT%H:%M:%SZ)"
 	echo
 	for name in segment fold; do
