@@ -272,6 +272,22 @@ Test(flood, unfinished_files)
 	expect_bounds("unfinished files");
 }
 
+/* Notes of processes that got no segment: empty ones and long ones, as anybody may write them. */
+Test(flood, notes_of_refusals)
+{
+	uint32_t n = files_wanted();
+	char path[PATH_MAX];
+
+	expect_good(1);
+	make_files(".refused", 0, n);
+	make_path(path, "0.refused");
+	cr_assert_eq(truncate(path, INT64_MAX / 2), 0);
+	expect_good(5);
+	expect_late(2 * (n / NAMES_PER_POLL + 2));
+	cr_expect_leq(stats().starts_refused, 65536);
+	expect_bounds("notes of refusals");
+}
+
 /* --- cost ------------------------------------------------------------------------------------------ */
 
 /* A segment with so many metrics and rows, all names the same, each with its cell. */
