@@ -255,6 +255,7 @@ static uint64_t model_word(const struct image *m, const struct segfile_metric *m
 /* Is there a descriptor of this name whose cells these are? */
 static bool model_has(const struct image *m, const struct segfile_metric *metric)
 {
+	size_t len = strlen(metric->name);
 	struct tally_segment h = image_header(m);
 
 	for (uint32_t i = 0; i < h.ndesc; i++) {
@@ -269,9 +270,9 @@ static bool model_has(const struct image *m, const struct segfile_metric *metric
 			d.slots = 0;
 		name = (uint64_t)h.strings_off + d.name;
 		first = ((uint64_t)d.cell - TALLY_ROW_HEADER) / 8;
-		if (name + strlen(metric->name) >= m->size ||
-			strcmp((char *)m->bytes + name, metric->name) != 0 ||
-			d.type != metric->type)
+		if (d.type != metric->type || name + len > m->size ||
+			memcmp(m->bytes + name, metric->name, len) != 0 ||
+			(name + len < m->size && m->bytes[name + len])) /* behind it are holes */
 			continue;
 		for (uint32_t k = 0; k < (d.slots ? d.slots : 1); k++)
 			if (metric->word == first + (uint64_t)k * d.cells)
