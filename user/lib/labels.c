@@ -47,7 +47,8 @@ size_t text_char(const char *s, size_t n)
 bool text_valid(const char *s, size_t n)
 {
 	while (n > 0) {
-		size_t len = text_char(s, n);
+		/* most text is ASCII: 0x20 to 0x7e */
+		size_t len = (unsigned char)(*s - 0x20) < 0x5f ? 1 : text_char(s, n);
 
 		if (len == 0)
 			return false;

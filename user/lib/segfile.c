@@ -65,18 +65,22 @@ static int read_exactly(int fd, void *to, size_t n, uint64_t offset)
 /* --- checks --------------------------------------------------------------------------------- */
 
 /* The string at this offset of the table, or NULL if it is longer than max. */
-static const char *raw_string_at(const struct segfile *s, uint32_t offset, size_t max)
+static const char *raw_string_at(struct segfile *s, uint32_t offset, size_t max)
 {
 	const char *text = s->strings + offset;
+	size_t n;
 
 	if (offset >= s->header.strings_len)
 		return NULL;
 	/* the table's last byte is a zero, so strnlen stays inside */
-	return strnlen(text, max + 1) <= max ? text : NULL;
+	n = strnlen(text, max + 1);
+	/* Many may be the same, but not so many that looking at them takes long. */
+	s->text_seen += n;
+	return n <= max && s->text_seen <= SEGFILE_STRINGS_MAX ? text : NULL;
 }
 
 /* Likewise, or NULL if it is not one that we show. */
-static const char *string_at(const struct segfile *s, uint32_t offset)
+static const char *string_at(struct segfile *s, uint32_t offset)
 {
 	const char *text = raw_string_at(s, offset, TALLY_SEGMENT_NAME_MAX);
 
@@ -127,6 +131,9 @@ static int check_header(const struct tally_segment *h, uint64_t size, struct err
 		return err_set(e, -EPROTO, "parts that overlap or lie outside of the file");
 	if (h->row_size % TALLY_ROW_ALIGN != 0 || h->row_size < TALLY_ROW_HEADER + 8)
 		return err_set(e, -EPROTO, "impossible row size %" PRIu32, h->row_size);
+	if (h->rows == 0 || h->rows > h->rows_max)
+		return err_set(
+			e, -EPROTO, "%" PRIu32 " rows, of at most %" PRIu32, h->rows, h->rows_max);
 	return 0;
 }
 
@@ -153,12 +160,28 @@ static bool name_is_ours(const char *name)
 	return !strncmp(name, "tally_", 6) || !strncmp(name, "tallyd_", 7);
 }
 
+/* What metrics have taken: a bit for each word of a row, and for each slot. */
+struct taken {
+	uint8_t *words, *slots;
+};
+
 /*
- * Checks a descriptor and its strings; a metric that is refused says which it was. *left: words and
- * slots that no metric has yet.
+ * Takes n places from `first` on; false if one is another's already. What was taken before that stays
+ * taken, so that each place is looked at once, however many metrics ask for it.
  */
-static int check_metric(const struct segfile *s, const struct tally_segment_desc *d, uint32_t i,
-	struct segfile_metric *ret, uint64_t *words_left, uint64_t *slots_left, struct errmsg *e)
+static bool take(uint8_t *bits, uint64_t first, uint64_t n)
+{
+	for (uint64_t i = first; i < first + n; i++) {
+		if (bits[i / 8] & (1u << i % 8))
+			return false;
+		bits[i / 8] |= (uint8_t)(1u << i % 8);
+	}
+	return true;
+}
+
+/* Checks a descriptor and its strings; a metric that is refused says which it was. */
+static int check_metric(struct segfile *s, const struct tally_segment_desc *d, uint32_t i,
+	struct segfile_metric *ret, const struct taken *taken, struct errmsg *e)
 {
 	struct segfile_metric m = {
 		.name = string_at(s, d->name),
@@ -192,17 +215,15 @@ static int check_metric(const struct segfile *s, const struct tally_segment_desc
 		(d->type == TALLY_TYPE_INFO && d->slots))
 		return err_set(e, -EPROTO, "%s: unknown type %u, or one of another shape", m.name,
 			d->type);
-	if (words > *words_left || d->cell < TALLY_ROW_HEADER || d->cell % 8 != 0 ||
-		d->cell + 8 * words > s->header.row_size)
+	if (d->cell < TALLY_ROW_HEADER || d->cell % 8 != 0 ||
+		d->cell + 8 * words > s->header.row_size || !take(taken->words, m.word, words))
 		return err_set(
 			e, -EPROTO, "%s: its cells are outside of the row, or another's", m.name);
-	if (d->slots > *slots_left ||
-		(uint64_t)d->table + d->slots >
-			s->header.tables_len / sizeof(struct tally_segment_slot))
+	if ((uint64_t)d->table + d->slots >
+			s->header.tables_len / sizeof(struct tally_segment_slot) ||
+		!take(taken->slots, d->table, d->slots))
 		return err_set(
 			e, -EPROTO, "%s: its table is outside of the tables, or another's", m.name);
-	*words_left -= words;
-	*slots_left -= d->slots;
 	*ret = m;
 	return 0;
 }
@@ -278,12 +299,12 @@ static int add_gauge(struct segfile *s, uint32_t word, uint32_t words)
 
 /* Takes in a descriptor; -EPROTO if it is refused. */
 static int add_desc(struct segfile *s, const struct tally_segment_desc *d, uint32_t i,
-	uint64_t *words_left, uint64_t *slots_left, struct errmsg *e)
+	const struct taken *taken, struct errmsg *e)
 {
 	const char *labels = raw_string_at(s, d->labels, SEGLABELS_TEXT_MAX);
 	struct segfile_metric m;
 	char *text = NULL;
-	int r = check_metric(s, d, i, &m, words_left, slots_left, e);
+	int r = check_metric(s, d, i, &m, taken, e);
 
 	if (r < 0)
 		return r;
@@ -305,10 +326,13 @@ static int read_metrics(struct segfile *s, struct errmsg *e)
 {
 	const struct tally_segment *h = &s->header;
 	size_t size = (size_t)h->ndesc * h->desc_size;
-	uint64_t words = s->words, slots = h->tables_len / sizeof(struct tally_segment_slot);
+	const struct taken taken = {calloc(s->words / 8 + 1, 1),
+		calloc(h->tables_len / sizeof(struct tally_segment_slot) / 8 + 1, 1)};
 	uint8_t *desc = malloc(size);
-	int r = desc ? read_exactly(s->fd, desc, size, h->desc_off) : -ENOMEM;
+	int r = -ENOMEM;
 
+	if (desc && taken.words && taken.slots)
+		r = read_exactly(s->fd, desc, size, h->desc_off);
 	if (r < 0)
 		err_set(e, r, "its descriptors can't be read");
 	for (uint32_t i = 0; r == 0 && i < h->ndesc; i++) {
@@ -317,12 +341,14 @@ static int read_metrics(struct segfile *s, struct errmsg *e)
 		memcpy(&d, desc + (size_t)i * h->desc_size, h->version == 1 ? USED_V1 : sizeof(d));
 		if (h->version == 1)
 			d.flags = 0;
-		r = add_desc(s, &d, i, &words, &slots, s->refused ? NULL : &s->reason);
+		r = add_desc(s, &d, i, &taken, s->refused ? NULL : &s->reason);
 		if (r == -EPROTO) {
 			s->refused++;
 			r = 0;
 		}
 	}
+	free(taken.words);
+	free(taken.slots);
 	free(desc);
 	return r;
 }
@@ -427,7 +453,10 @@ int segfile_open(int dirfd, const char *name, struct segfile **ret, struct errms
 	if (!s)
 		return -ENOMEM;
 	s->fd = openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
-	if (s->fd < 0)
+	s->read_max = UINT64_MAX;
+	if (s->fd < 0 && errno == EWOULDBLOCK)
+		r = err_set(e, -EBUSY, "its owner holds a lease on it");
+	else if (s->fd < 0)
 		r = err_set(e, -errno, "%s", strerror(errno));
 	else if (len > 4 && strcmp(name + len - 4, ".new") == 0)
 		r = -EAGAIN;
@@ -625,12 +654,17 @@ static void take_values(struct segfile *s, const struct buf *scratch)
 int segfile_read(struct segfile *s, struct buf *scratch)
 {
 	struct tally_segment now;
+	uint64_t bytes;
 	int r = read_header(s, &now);
 
 	if (r < 0)
 		return r;
 	if (now.rows == 0 || now.rows > s->header.rows_max)
 		return -EBADMSG;
+	bytes = (uint64_t)now.rows * s->header.row_size;
+	if (bytes > s->read_max)
+		return -EDQUOT;
+	s->read_max -= bytes;
 	r = sum_rows(s, now.rows, scratch);
 	if (r < 0)
 		return r;

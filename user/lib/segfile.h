@@ -57,9 +57,11 @@ struct segfile {
 	uint64_t *values; /* words of the last segfile_read(): sums over rows (gauges: row 0) */
 	size_t words;
 	uint32_t rows, starts;
+	uint64_t read_max; /* bytes of rows that may still be read; no limit at first */
 	bool dead; /* we hold the read lock: no process has it any more */
 	/* private */
 	int fd;
+	uint64_t text_seen; /* bytes of text that were checked */
 	struct tally_segment header;
 	char *strings;
 	size_t capacity; /* of metrics */
@@ -79,7 +81,8 @@ int segfile_open(int dirfd, const char *name, struct segfile **ret, struct errms
 void segfile_close(struct segfile *s); /* drops the lock too */
 /*
  * Reads the rows and sums them into s->values; metrics that are new since the last read join the end
- * of s->metrics. -EBADMSG if the file shrank: values are unchanged.
+ * of s->metrics. -EBADMSG if the file shrank, -EDQUOT if it would take more than
+ * s->read_max, which counts down: values are unchanged.
  * scratch is emptied and used for rows; one serves many files, one after the other.
  */
 int segfile_read(struct segfile *s, struct buf *scratch);

@@ -64,7 +64,7 @@ void programs_release(struct programs *ps)
 
 /* --- users and programs ---------------------------------------------------------------------- */
 
-static struct program_user *find_user(struct programs *ps, uid_t uid)
+struct program_user *programs_user(struct programs *ps, uid_t uid)
 {
 	struct program_user **users, *u;
 	struct passwd *pw;
@@ -155,7 +155,7 @@ int programs_find(
 	struct program_user *user;
 
 	if (!p) {
-		user = ps->n < 2 * PROGRAMS_MAX ? find_user(ps, uid) : NULL;
+		user = ps->n < 2 * PROGRAMS_MAX ? programs_user(ps, uid) : NULL;
 		if (!user)
 			return ps->n < 2 * PROGRAMS_MAX ? -ENOMEM : -E2BIG;
 		if (ps->n < PROGRAMS_MAX && user->programs < PROGRAMS_PER_USER_MAX)

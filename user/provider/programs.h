@@ -33,6 +33,9 @@ struct program_user {
 	/* kept by the reader of segments: how many, what they take, what a poll has read so far */
 	uint32_t segments;
 	uint64_t memory, poll_bytes;
+	/* by its scan: files that are refused and remembered; time that opening has taken at this poll */
+	uint32_t refused;
+	uint64_t open_ns;
 };
 
 /* What is the same for all series of a metric. */
@@ -82,6 +85,8 @@ struct programs {
 };
 
 void programs_release(struct programs *ps);
+/* Finds or makes; NULL if there is no memory. */
+struct program_user *programs_user(struct programs *ps, uid_t uid);
 /* Finds or makes; cgroup "" if unknown. -E2BIG if not even "overflow" has room; -ENOMEM. */
 int programs_find(
 	struct programs *ps, const char *name, uid_t uid, const char *cgroup, struct program **ret);

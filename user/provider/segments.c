@@ -12,7 +12,8 @@
  *	  +--> refused: remembered, so that it is told once
  *	  +--> *.refused: starts that got no segment; counted, unlinked
  *
- * Bounds: SEGMENTS_MAX files are read, FOLDS_PER_POLL folded at a poll; the others wait.
+ * Bounds: SEGMENTS_MAX files are read, FOLDS_PER_POLL folded at a poll, and no more of them than
+ * FOLD_BYTES of records; the others wait.
  */
 #include "user/provider/segments_int.h"
 
@@ -28,6 +29,7 @@
 
 #define SEGMENTS_MAX   16384u
 #define FOLDS_PER_POLL 1024u
+#define FOLD_BYTES     (4u << 20)
 #define FDS_FOR_OTHERS 64u
 
 /* What a poll reads of one user's segments; a sparse file may be far larger than the memory it takes. */
@@ -81,13 +83,28 @@ static void add_values(struct segments *s, const struct entry *e)
 		p->sums[base[i].series] -= base[i].value;
 }
 
-static bool may_read(const struct entry *e)
+/* How many bytes of this user's rows may still be read at this poll. */
+static uint64_t read_budget(const struct entry *e)
 {
-	struct program_user *user = e->program->user;
+	uint64_t used = e->program->user->poll_bytes;
 
-	user->poll_bytes += (uint64_t)e->seg->header.row_size *
-			    (e->seg->rows ? e->seg->rows : e->seg->header.rows);
-	return user->poll_bytes <= USER_POLL_BYTES;
+	return used < USER_POLL_BYTES ? USER_POLL_BYTES - used : 0;
+}
+
+static void read_failed(struct segments *s, struct entry *e, int err)
+{
+	s->stats.shrunk++;
+	if (e->read_told || !segments_may_log(s))
+		return;
+	e->read_told = true;
+	diag_warning("%s/%s can't be read, and counts with its values before: %s", s->path,
+		e->name ? e->name : "(no name)", strerror(-err));
+}
+
+static void put_off(struct segments *s, struct entry *e)
+{
+	e->program->user->poll_bytes = USER_POLL_BYTES;
+	s->stats.put_off++;
 }
 
 /* Its program, its user and what the first label was that found no place: said once for each segment. */
@@ -100,17 +117,35 @@ static void tell_overflow(struct segments *s, struct entry *e)
 			e->program->name, e->program->user->name, e->seg->offender.text);
 }
 
+/* Put off, it counts with the values before, and is not found dead without its last ones. */
+static void read_rows(struct segments *s, struct entry *e)
+{
+	struct segfile *seg = e->seg;
+	uint32_t rows = seg->rows ? seg->rows : seg->header.rows;
+	uint64_t budget = read_budget(e);
+	int err;
+
+	seg->read_max = budget;
+	if ((uint64_t)rows * seg->header.row_size > budget) {
+		put_off(s, e);
+		return;
+	}
+	/* First this, then the values: those of a dead one are then its last. */
+	segfile_test_dead(seg);
+	err = segfile_read(seg, &s->scratch);
+	e->program->user->poll_bytes += budget - seg->read_max;
+	if (err == -EDQUOT) {
+		seg->dead = false; /* asked again when there is room for all of it */
+		seg->rows = seg->header.rows_max;
+		put_off(s, e);
+	} else if (err) {
+		read_failed(s, e, err);
+	}
+}
+
 static void read_segment(struct segments *s, struct entry *e)
 {
-	/* Put off, it counts with the values before, and is not found dead without its last ones. */
-	if (may_read(e)) {
-		/* First this, then the values: those of a dead one are then its last. */
-		segfile_test_dead(e->seg);
-		if (segfile_read(e->seg, &s->scratch))
-			s->stats.shrunk++;
-	} else {
-		s->stats.put_off++;
-	}
+	read_rows(s, e);
 	if (e->mapped < e->seg->n)
 		segments_map(s, e);
 	if (e->seg->overflows && !e->overflow_told)
@@ -191,16 +226,17 @@ static void bury(struct segments *s, struct entry *e)
 
 static int fold_dead(struct segments *s)
 {
-	size_t folds = 0;
+	size_t folds = 0, bytes = 0;
 	int err = fold_compact(s->fold);
 
-	for (size_t i = 0; i < s->n && !err && folds < FOLDS_PER_POLL; i++) {
-		struct entry *e = &s->entries[i];
+	for (size_t i = 0; i < s->n && !err && folds < FOLDS_PER_POLL && bytes < FOLD_BYTES; i++) {
+		struct entry *e = &s->entries[(s->first + i) % s->n];
 
 		/* with a metric that has no place for want of memory it waits */
 		if (!e->seg || !e->seg->dead || e->mapped < e->seg->n)
 			continue;
 		err = write_fold(s, e);
+		bytes += e->program->schema_bytes;
 		folds += !err;
 	}
 	if (!err && folds)
@@ -235,6 +271,9 @@ static int segments_get_stats(struct producer *p, struct snapshot *snap)
 	uint64_t begin = clock_monotonic_ns();
 	int err = segments_scan(s), fold_err, add_err;
 
+	/* Totals must not come up piece by piece. */
+	if (!s->complete)
+		return err;
 	programs_begin(&s->programs);
 	read_segments(s);
 	add_err = programs_end(&s->programs, snap, begin, clock_monotonic_ns());

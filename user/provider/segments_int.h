@@ -18,14 +18,16 @@
 /* A file of the directory. */
 struct entry {
 	char *name; /* NULL: it is gone from the directory */
-	ino_t ino;
+	ino_t ino; /* as the directory says */
+	ino_t file_ino; /* as the open file says */
 	uint64_t hash; /* of name */
 	bool seen; /* in the scan that is under way */
 	struct segfile *seg; /* NULL: refused */
+	struct program_user *owner; /* of a refused file */
 	struct program *program;
 	uint32_t *map; /* metric of the segment -> its first series in the program, or NO_METRIC */
 	size_t mapped; /* metrics in it: those of label tables turn up later */
-	bool overflow_told;
+	bool overflow_told, read_told;
 	bool has_base; /* some of it is folded already */
 	bool written; /* its fold is in the journal, and waits for the sync */
 };
@@ -35,7 +37,13 @@ struct segments {
 	char *path; /* for messages */
 	bool read_only;
 	bool rescan; /* work was left over */
+	bool listing; /* the directory is being listed, and has not come to its end */
+	bool all_done; /* nothing was left over in this listing so far */
 	bool complete; /* the directory has been listed to its end once */
+	bool retained; /* ... and every file of it was dealt with once */
+	/* at this poll: CPU time that opening has taken, unfinished files that were opened */
+	uint64_t open_ns, orphans;
+	uint64_t left_out; /* in this listing so far */
 	int64_t mtime_ns; /* of the directory, when it was listed */
 	int64_t scanned_ns; /* realtime of that */
 	struct entry *entries;

@@ -3,7 +3,8 @@
  * The files of the segment directory: which are new, which are gone, which are no segments.
  *
  * The directory is listed only if its modification time says that it has changed, or if work was left
- * over. The first listing is taken in whole; after that OPENS_PER_POLL new files are opened at a poll.
+ * over. Names, opens and the time for both are limited at each poll; a listing goes on where the one
+ * before stopped. So one user's files cost the others' a few polls until they are found, and no more.
  */
 #include "user/provider/segments_int.h"
 
@@ -11,21 +12,33 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "user/lib/diag.h"
 #include "user/lib/util.h"
 
-#define ENTRIES_MAX    65536u
-#define OPENS_PER_POLL 1024u
-#define NEW_AGE_NS     (10 * NSEC_PER_SEC)
-#define MTIME_GRAIN_NS NSEC_PER_SEC
-#define REFUSE_LOG_NS  NSEC_PER_SEC
-#define REFUSED_MAX    65536u
+#define ENTRIES_MAX 65536u
+/* Of a poll: names that are listed, CPU time for opening; until the first listing is complete: */
+#define NAMES_PER_POLL       8192u
+#define ORPHANS_PER_POLL     1024u
+#define OPEN_NS              (15 * NSEC_PER_MSEC)
+#define FIRST_NAMES_PER_POLL 65536u
+#define FIRST_OPEN_NS        (200 * NSEC_PER_MSEC)
+#define NEW_AGE_NS           (10 * NSEC_PER_SEC)
+#define MTIME_GRAIN_NS       NSEC_PER_SEC
+#define REFUSE_LOG_NS        NSEC_PER_SEC
+#define REFUSED_MAX          65536u
 
 /* What the segments of one user may take of our memory, and how many may be open. */
 #define USER_MEMORY_MAX   (16u << 20)
 #define USER_SEGMENTS_MAX 8192u
+/* Refused files of one user that are remembered; others are not looked into. */
+#define USER_REFUSED_MAX 1024u
+/* Time for opening one user's files at a poll, after which the rest of them waits. */
+#define USER_OPEN_NS (5 * NSEC_PER_MSEC)
+#define USER_FIRST_OPEN_NS \
+	(200 * NSEC_PER_MSEC) /* in the first listing, however many polls it takes */
 
 const char *const segment_refusals[REFUSED_REASONS] = {
 	[REFUSED_FORMAT] = "format",
@@ -48,6 +61,8 @@ void segments_remove_entry(struct segments *s, struct entry *e)
 		s->stats.segments--;
 		e->program->user->segments--;
 		e->program->user->memory -= segfile_memory(e->seg);
+	} else if (e->owner) {
+		e->owner->refused--;
 	}
 	entry_release(e);
 	*e = s->entries[--s->n];
@@ -200,11 +215,11 @@ int segments_map(struct segments *s, struct entry *e)
 }
 
 /* The same file under another name is one segment: it was renamed, or has a second link. */
-static struct entry *find_file(struct segments *s, const struct segfile *seg)
+static struct entry *find_file(struct segments *s, dev_t dev, ino_t ino)
 {
 	for (size_t i = 0; i < s->n; i++)
-		if (s->entries[i].seg && s->entries[i].seg->ino == seg->ino &&
-			s->entries[i].seg->dev == seg->dev)
+		if (s->entries[i].file_ino == ino && s->entries[i].seg &&
+			s->entries[i].seg->dev == dev)
 			return &s->entries[i];
 	return NULL;
 }
@@ -258,8 +273,30 @@ static int adopt_segment(struct segments *s, struct entry *e, struct errmsg *msg
 	return 0;
 }
 
+static void remember_refused(struct entry *e, struct program_user *owner)
+{
+	e->owner = owner;
+	owner->refused++;
+}
+
+/* A name of a file that is open already. */
+static int link_entry(struct segments *s, struct entry *same, struct program_user *owner,
+	const char *name, ino_t ino, uint64_t hash)
+{
+	struct entry *e;
+
+	if (!same->name || !segfile_still_named(same->seg, dirfd(s->dir), same->name))
+		return rename_entry(same, name, hash);
+	e = add_entry(s, name, ino, hash);
+	if (!e)
+		return -ENOMEM;
+	remember_refused(e, owner);
+	return 0;
+}
+
 /* 0: dealt with; negative: not now, again at the next scan. */
-static int open_segment(struct segments *s, const char *name, ino_t ino, uint64_t hash)
+static int open_segment(
+	struct segments *s, struct program_user *owner, const char *name, ino_t ino, uint64_t hash)
 {
 	struct errmsg msg = {""};
 	struct segfile *seg = NULL;
@@ -270,17 +307,18 @@ static int open_segment(struct segments *s, const char *name, ino_t ino, uint64_
 		return 0;
 	if (err == -EAGAIN || err == -EMFILE || err == -ENFILE || err == -ENOMEM)
 		return err;
-	same = seg ? find_file(s, seg) : NULL;
-	if (same && !(same->name && segfile_still_named(same->seg, dirfd(s->dir), same->name))) {
+	same = seg ? find_file(s, seg->dev, seg->ino) : NULL;
+	if (same) {
 		segfile_close(seg);
-		return rename_entry(same, name, hash);
+		return link_entry(s, same, owner, name, ino, hash);
 	}
 	e = add_entry(s, name, ino, hash);
-	if (!e || same) {
+	if (!e) {
 		segfile_close(seg);
-		return e ? 0 : -ENOMEM;
+		return -ENOMEM;
 	}
 	e->seg = seg;
+	e->file_ino = seg ? seg->ino : 0;
 	if (!err)
 		err = adopt_segment(s, e, &msg);
 	if (!err)
@@ -291,6 +329,8 @@ static int open_segment(struct segments *s, const char *name, ino_t ino, uint64_
 		segments_remove_entry(s, e);
 		return err;
 	}
+	e->file_ino = 0;
+	remember_refused(e, owner);
 	refuse(s, name, err, &msg);
 	return 0;
 }
@@ -311,6 +351,9 @@ static void remove_orphan(struct segments *s, const char *name)
 		clock_realtime_ns() - (int64_t)st.st_mtim.tv_sec * (int64_t)NSEC_PER_SEC <
 			(int64_t)NEW_AGE_NS)
 		return;
+	if (s->orphans == ORPHANS_PER_POLL)
+		return;
+	s->orphans++;
 	fd = openat(dirfd(s->dir), name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0)
 		return;
@@ -352,8 +395,47 @@ static bool ends_in(const char *name, const char *end)
 	return n > m && !strcmp(name + n - m, end);
 }
 
+static uint64_t cpu_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+	return (uint64_t)ts.tv_sec * NSEC_PER_SEC + (uint64_t)ts.tv_nsec;
+}
+
+/* A name that is not known. False: it waits. */
+static bool scan_new_name(struct segments *s, const struct dirent *d, uint64_t hash)
+{
+	uint64_t limit = s->complete ? USER_OPEN_NS : USER_FIRST_OPEN_NS, begin;
+	struct program_user *owner;
+	struct entry *same;
+	struct stat st;
+	int err;
+
+	if (s->stats.segments >= s->living_max || s->n == ENTRIES_MAX)
+		goto wait;
+	if (fstatat(dirfd(s->dir), d->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return true;
+	owner = programs_user(&s->programs, st.st_uid);
+	if (!owner || owner->refused >= USER_REFUSED_MAX ||
+		(owner->open_ns >= limit && !s->read_only))
+		goto wait;
+	same = find_file(s, st.st_dev, st.st_ino);
+	if (same)
+		return !link_entry(s, same, owner, d->d_name, d->d_ino, hash);
+	begin = cpu_ns();
+	err = open_segment(s, owner, d->d_name, d->d_ino, hash);
+	begin = cpu_ns() - begin;
+	owner->open_ns += begin;
+	s->open_ns += begin;
+	return !err;
+wait:
+	s->left_out++;
+	return false;
+}
+
 /* A directory entry. False: there is something left to do at the next poll. */
-static bool scan_name(struct segments *s, const struct dirent *d, size_t *opens)
+static bool scan_name(struct segments *s, const struct dirent *d)
 {
 	uint64_t hash = hash_bytes(HASH_START, d->d_name, strlen(d->d_name));
 	struct entry *e;
@@ -372,13 +454,7 @@ static bool scan_name(struct segments *s, const struct dirent *d, size_t *opens)
 		e->seen = true;
 		return true;
 	}
-	/* The first listing is taken in whole: totals must not come up piece by piece. */
-	if ((*opens == OPENS_PER_POLL && s->complete) || s->stats.segments >= s->living_max) {
-		s->stats.left_out++;
-		return false;
-	}
-	++*opens;
-	return !open_segment(s, d->d_name, d->d_ino, hash);
+	return scan_new_name(s, d, hash);
 }
 
 /* What was not seen has lost its name: a refused file is forgotten, a segment read until its end. */
@@ -427,32 +503,58 @@ static bool scan_due(struct segments *s, int64_t *ret_mtime_ns)
 	       s->scanned_ns - s->mtime_ns < (int64_t)MTIME_GRAIN_NS;
 }
 
-int segments_scan(struct segments *s)
+static void begin_listing(struct segments *s, int64_t mtime_ns)
 {
-	const struct dirent *d;
-	int64_t mtime_ns = 0;
-	size_t opens = 0;
-	bool done = true;
-
-	if (!scan_due(s, &mtime_ns))
-		return 0;
-	if (index_names(s))
-		return -ENOMEM;
 	for (size_t i = 0; i < s->n; i++)
 		s->entries[i].seen = false;
-	s->stats.left_out = 0;
+	s->left_out = 0;
+	s->listing = s->all_done = true;
 	s->mtime_ns = mtime_ns;
 	s->scanned_ns = clock_realtime_ns();
 	rewinddir(s->dir);
-	for (errno = 0; (d = readdir(s->dir)); errno = 0)
-		done &= scan_name(s, d, &opens);
-	if (errno)
-		return -errno;
+}
+
+static void end_listing(struct segments *s)
+{
 	drop_unseen(s);
-	s->rescan = !done;
-	if (!s->complete && !s->stats.left_out) {
-		s->complete = true;
+	s->listing = false;
+	s->complete = true;
+	s->rescan = !s->all_done;
+	s->stats.left_out = s->left_out;
+	if (!s->retained && !s->left_out) {
+		s->retained = true;
 		fold_retain(s->fold, is_open, s);
 	}
+}
+
+int segments_scan(struct segments *s)
+{
+	uint64_t open_max = s->complete ? OPEN_NS : FIRST_OPEN_NS;
+	size_t names_max = s->complete ? NAMES_PER_POLL : FIRST_NAMES_PER_POLL;
+	const struct dirent *d;
+	int64_t mtime_ns = 0;
+
+	for (size_t i = 0; s->complete && i < s->programs.nusers; i++)
+		s->programs.users[i]->open_ns = 0;
+	if (!s->listing) {
+		if (!scan_due(s, &mtime_ns))
+			return 0;
+		begin_listing(s, mtime_ns);
+	}
+	if (index_names(s))
+		return -ENOMEM;
+	s->open_ns = s->orphans = 0;
+	for (size_t names = 0;; names++) {
+		if (!s->read_only && (s->open_ns > open_max || names == names_max))
+			return 0;
+		errno = 0;
+		d = readdir(s->dir);
+		if (!d)
+			break;
+		s->all_done &= scan_name(s, d);
+	}
+	if (errno)
+		return -errno;
+	end_listing(s);
 	return 0;
 }
