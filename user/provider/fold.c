@@ -64,6 +64,7 @@ struct base {
 	struct program *program;
 	struct fold_value *values;
 	size_t n;
+	uint32_t next; /* index + 1 of the next one with the same hash, 0: none */
 };
 
 struct fold {
@@ -75,6 +76,8 @@ struct fold {
 	struct programs *programs;
 	struct base *bases;
 	size_t nbases;
+	uint32_t *heads; /* hash table of ids: index + 1 of the first base; a power of two */
+	size_t nheads;
 	struct buf scratch;
 };
 
@@ -86,12 +89,78 @@ static bool same_id(const struct fold_id *a, const struct fold_id *b)
 	       !memcmp(a->id, b->id, sizeof(a->id));
 }
 
+static uint32_t *base_head(const struct fold *f, const struct fold_id *id)
+{
+	uint64_t hash = hash_bytes(HASH_START, &id->ino, sizeof(id->ino));
+
+	return &f->heads[hash_bytes(hash, id->id, sizeof(id->id)) & (f->nheads - 1)];
+}
+
 static struct base *find_base(const struct fold *f, const struct fold_id *id)
 {
-	for (size_t i = f->nbases; i-- > 0;)
-		if (same_id(&f->bases[i].id, id))
-			return &f->bases[i];
+	if (!f->nheads)
+		return NULL;
+	for (uint32_t i = *base_head(f, id); i; i = f->bases[i - 1].next)
+		if (same_id(&f->bases[i - 1].id, id))
+			return &f->bases[i - 1];
 	return NULL;
+}
+
+static void link_base(struct fold *f, size_t i)
+{
+	uint32_t *head = base_head(f, &f->bases[i].id);
+
+	f->bases[i].next = *head;
+	*head = (uint32_t)i + 1;
+}
+
+/* Its id is in the table no more; its place in the array is what it was. */
+static void unlink_base(struct fold *f, size_t i)
+{
+	uint32_t *at = base_head(f, &f->bases[i].id);
+
+	while (*at != i + 1)
+		at = &f->bases[*at - 1].next;
+	*at = f->bases[i].next;
+}
+
+/* Another base at the end of the array, without values. */
+static struct base *add_base(struct fold *f, const struct fold_id *id)
+{
+	struct base *bases = reallocarray(f->bases, f->nbases + 1, sizeof(*bases));
+
+	if (!bases)
+		return NULL;
+	f->bases = bases;
+	if (f->nbases >= f->nheads) {
+		size_t n = f->nheads ? 2 * f->nheads : 64;
+		uint32_t *heads = calloc(n, sizeof(*heads));
+
+		if (!heads)
+			return NULL;
+		free(f->heads);
+		f->heads = heads;
+		f->nheads = n;
+		for (size_t i = 0; i < f->nbases; i++)
+			link_base(f, i);
+	}
+	bases[f->nbases] = (struct base){.id = *id};
+	link_base(f, f->nbases);
+	return &bases[f->nbases++];
+}
+
+static void drop_base(struct fold *f, struct base *b)
+{
+	size_t last = f->nbases - 1;
+
+	free(b->values);
+	unlink_base(f, (size_t)(b - f->bases));
+	if (b != &f->bases[last]) {
+		unlink_base(f, last);
+		*b = f->bases[last];
+		link_base(f, (size_t)(b - f->bases));
+	}
+	f->nbases = last;
 }
 
 /* Values of one segment come in the same order each time: `at` is where to look first. */
@@ -108,20 +177,20 @@ static uint64_t base_value(const struct base *b, uint32_t series, size_t at)
 /* The base of this segment, made if there is none, with room for n values. */
 static struct base *reserve_base(struct fold *f, const struct fold_id *id, size_t n)
 {
-	struct base *b = find_base(f, id), *bases;
+	struct base *b = find_base(f, id);
+	bool is_new = !b;
 	struct fold_value *values;
 
-	if (!b) {
-		bases = reallocarray(f->bases, f->nbases + 1, sizeof(*bases));
-		if (!bases)
-			return NULL;
-		f->bases = bases;
-		b = &f->bases[f->nbases++];
-		*b = (struct base){.id = *id};
-	}
-	values = reallocarray(b->values, n > b->n ? n : b->n + !b->n, sizeof(*values));
-	if (!values)
+	if (is_new)
+		b = add_base(f, id);
+	if (!b)
 		return NULL;
+	values = reallocarray(b->values, n > b->n ? n : b->n + !b->n, sizeof(*values));
+	if (!values) {
+		if (is_new)
+			drop_base(f, b);
+		return NULL;
+	}
 	b->values = values;
 	return b;
 }
@@ -153,12 +222,6 @@ const struct fold_value *fold_base(const struct fold *f, const struct fold_id *i
 		return NULL;
 	*ret_n = b->n;
 	return b->values;
-}
-
-static void drop_base(struct fold *f, struct base *b)
-{
-	free(b->values);
-	*b = f->bases[--f->nbases];
 }
 
 void fold_forget(struct fold *f, const struct fold_id *id)
@@ -749,6 +812,7 @@ void fold_close(struct fold *f)
 	for (size_t i = 0; i < f->nbases; i++)
 		free(f->bases[i].values);
 	free(f->bases);
+	free(f->heads);
 	buf_release(&f->scratch);
 	if (f->fd >= 0)
 		close(f->fd);
