@@ -41,7 +41,7 @@ struct segments {
 	bool all_done; /* nothing was left over in this listing so far */
 	bool complete; /* the directory has been listed to its end once */
 	bool retained; /* ... and every file of it was dealt with once */
-	/* at this poll: CPU time that opening has taken, unfinished files that were opened */
+	/* at this poll: CPU time that opening has taken, unfinished files and notes that were opened */
 	uint64_t open_ns, orphans;
 	uint64_t left_out; /* in this listing so far */
 	int64_t mtime_ns; /* of the directory, when it was listed */

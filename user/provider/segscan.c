@@ -372,8 +372,12 @@ static bool take_refused(struct segments *s, const char *name)
 	struct flock lock = {.l_type = F_RDLCK, .l_whence = SEEK_SET};
 	struct stat st;
 	uint64_t n = 0;
-	int fd = openat(dirfd(s->dir), name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	int fd;
 
+	if (s->orphans == ORPHANS_PER_POLL)
+		return false;
+	s->orphans++;
+	fd = openat(dirfd(s->dir), name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0)
 		return errno == ENOENT;
 	if (fcntl(fd, F_OFD_SETLK, &lock) == 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
