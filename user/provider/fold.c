@@ -491,6 +491,28 @@ static int get_metric(struct replay *re, struct rd *r)
 	return 0;
 }
 
+static int by_series(const void *a, const void *b)
+{
+	const struct fold_value *x = a, *y = b;
+
+	return (x->series > y->series) - (x->series < y->series);
+}
+
+/*
+ * Values in ascending order of their series, each once, as they are written: in a journal they may stand
+ * in another order, that of a segment of version 1 or of definitions that were not all taken. How many.
+ */
+static size_t sort_values(struct fold_value *values, size_t n)
+{
+	size_t used = 0;
+
+	qsort(values, n, sizeof(*values), by_series);
+	for (size_t i = 0; i < n; i++)
+		if (!used || values[used - 1].series != values[i].series)
+			values[used++] = values[i];
+	return used;
+}
+
 /* Values of one segment or program, those of series that the program does not take left out. */
 static int get_values(struct replay *re, enum kind kind, struct rd *r)
 {
@@ -519,7 +541,7 @@ static int get_values(struct replay *re, enum kind kind, struct rd *r)
 			values[used++] = (struct fold_value){k->series[at], value};
 	}
 	if (!err)
-		apply_record(re->f, kind, &id, k->program, values, used);
+		apply_record(re->f, kind, &id, k->program, values, sort_values(values, used));
 	free(values);
 	return err;
 }
@@ -581,7 +603,7 @@ static int get_old_record(struct fold *f, enum kind kind, struct rd *r)
 			kind == OLD_FOLD    ? KIND_FOLD
 			: kind == OLD_TOTAL ? KIND_TOTAL
 					    : KIND_BASE,
-			&id, p, values, used);
+			&id, p, values, sort_values(values, used));
 	free(values);
 	return err;
 }
