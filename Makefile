@@ -137,6 +137,16 @@ $(B)/tests/race/storm-cxx: tests/race/storm.c $(wildcard include/tally/*.h)
 	$(CXX) -std=c++17 -x c++ $(APP_WARN) -O2 -g -Iinclude $< -o $@ -pthread
 $(B)/tests/race/test_exact: | $(STORMS)
 
+# Programs that live and die in the lifecycle tests; the static one needs no file of a container.
+LIVES := $(addprefix $(B)/tests/race/,life life-static life-wide)
+$(B)/tests/race/life-static: APP_LINK := -static
+$(B)/tests/race/life-static: tests/race/life.c
+$(B)/tests/race/life $(B)/tests/race/life-wide: $(B)/tests/race/%: tests/race/%.c
+$(LIVES): $(wildcard include/tally/*.h)
+	@mkdir -p $(@D)
+	$(CC) -std=c11 $(APP_WARN) -O2 -g -Iinclude $(filter %.c,$^) -o $@ -pthread $(APP_LINK)
+tests: $(LIVES)
+
 # Programs that test scripts use; they are no tests themselves.
 TEST_TOOLS := $(patsubst %.c,$(B)/%,$(wildcard tests/lib/*.c))
 $(TEST_TOOLS): $(B)/tests/lib/%: $(B)/obj/tests/lib/%.o $(TEST_LIBS)
