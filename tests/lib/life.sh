@@ -42,8 +42,8 @@ start_tallyd()
 total()
 {
 	tallyd_run --once segments 2>>"$T/once.log" | awk -v p="program=\"$1\"" \
-		-v u="user=\"${2:-$ME}\"" -v m="${3:-life_events_total}{" \
-		'index($0, m) == 1 && index($0, p) && index($0, u) { n++; v = $NF }
+		-v u="user=\"${2:-$ME}\"" -v m="${3:-life_events_total}" \
+		'index($0, m "{") == 1 && index($0, p) && index($0, u) { n++; v = $NF }
 		END { print n == 1 ? v : n + 0 " series" }'
 }
 

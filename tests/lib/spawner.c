@@ -2,12 +2,12 @@
 /*
  * Starts many short-lived processes, for the lifecycle tests, without a shell:
  *
- *   spawner [-j PARALLEL] [-p PID] [-o ORACLE] [-n WORTH] COUNT PROGRAM ARG...
+ *   spawner [-j PARALLEL] [-p PID] [-o ORACLE] [-n WORTH] [-s STOP] COUNT PROGRAM ARG...
  *
  * Runs COUNT processes, PARALLEL (1) at a time, by posix_spawn. With -p each gets the number PID in the
- * pid namespace of the spawner, which must be privileged there. ORACLE is a file of two 64-bit words,
- * which are added to: WORTH (1) before each start, WORTH after each end with exit code 0. One that ends
- * otherwise ends the spawner with 1. Prints how many ended with 0.
+ * pid namespace of the spawner, which must be privileged there. No more are started when there is a file
+ * STOP. ORACLE is a file of two 64-bit words, which are added to: WORTH (1) before each start, WORTH after
+ * each end with exit code 0. One that ends otherwise ends the spawner with 1. Prints how many ended with 0.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -84,11 +84,12 @@ static void spawn(pid_t number, char **argv)
 int main(int argc, char **argv)
 {
 	long count, running = 0, parallel = 1, done = 0;
+	const char *stop = NULL;
 	uint64_t worth = 1;
 	pid_t number = 0;
 	int option, status;
 
-	while ((option = getopt(argc, argv, "+j:p:o:n:")) != -1) {
+	while ((option = getopt(argc, argv, "+j:p:o:n:s:")) != -1) {
 		if (option == 'j')
 			parallel = atol(optarg);
 		else if (option == 'p')
@@ -97,6 +98,8 @@ int main(int argc, char **argv)
 			open_oracle(optarg);
 		else if (option == 'n')
 			worth = strtoull(optarg, NULL, 10);
+		else if (option == 's')
+			stop = optarg;
 		else
 			return 2;
 	}
@@ -104,6 +107,8 @@ int main(int argc, char **argv)
 		return 2;
 	count = atol(argv[optind]);
 	for (long i = 0; i < count || running; i++) {
+		if (stop && i < count && access(stop, F_OK) == 0)
+			count = i;
 		if (i < count) {
 			__atomic_fetch_add(&oracle[0], worth, __ATOMIC_SEQ_CST);
 			spawn(number, argv + optind + 1);
