@@ -12,7 +12,7 @@ RANDOM=$((SEED % 32768))
 
 program mortal
 # -n 7: each is worth 7 to the oracle. It ends when this script says so.
-start spawner "$SPAWNER" -s "$T/enough" -j 3 -o "$T/oracle" -n 7 1000000000 "$T/bin/mortal" count 7
+start spawner "$SPAWNER" -s "$T/enough" -j 24 -o "$T/oracle" -n 7 1000000000 "$T/bin/mortal" count 7
 wait_file "$T/oracle"
 last=0
 for ((kill = 1; kill <= KILLS; kill++)); do
