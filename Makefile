@@ -145,6 +145,7 @@ $(B)/tests/race/life $(B)/tests/race/life-wide: $(B)/tests/race/%: tests/race/%.
 $(LIVES): $(wildcard include/tally/*.h)
 	@mkdir -p $(@D)
 	$(CC) -std=c11 $(APP_WARN) -O2 -g -Iinclude $(filter %.c,$^) -o $@ -pthread $(APP_LINK)
+$(B)/tests/fault/test_tallyd_kill: | $(LIVES) $(B)/bin/tallyd
 tests: $(LIVES)
 
 # Programs that test scripts use; they are no tests themselves.

@@ -32,13 +32,13 @@ echo "1,000 threads: $bytes bytes, $((bytes / 1000000)) for each thread and coun
 # Rows double as they are needed, up to 1,024.
 within "bytes with 1,000 threads" "$bytes" $((1001 * ROW)) $((1024 * ROW + FIXED))
 same "counters that are 3,000" "$(tallyd_run --once segments |
-	grep -c '^wide_[0-9]\{4\}_total{.*} 3000$')" 1000
+	grep -c '^wide_[0-9]\{3\}_total{.*} 3000$')" 1000
 
 # A run that takes the file over, with one thread, adds nothing to it.
 before=$bytes
 taken 1
 same "bytes after a run that took it over" "$bytes" "$before"
 same "counters that are 3,003" "$(tallyd_run --once segments |
-	grep -c '^wide_[0-9]\{4\}_total{.*} 3003$')" 1000
+	grep -c '^wide_[0-9]\{3\}_total{.*} 3003$')" 1000
 echo "at least $((one / ROW)) rows of $ROW bytes at first"
 pass
