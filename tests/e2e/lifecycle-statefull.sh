@@ -1,0 +1,32 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# A provider whose disk is full can't fold. It must not be in the way of programs then: a new run takes
+# over a dead one's file as it does without a provider, and nothing piles up. With room again all is folded.
+. tests/lib/e2e.sh
+. tests/lib/life.sh
+need_root
+
+RUNS=20 ROUNDS=20
+program plenty "$B/tests/race/life-wide" # 1,000 counters: a record of 30 KB
+mkdir "$STATE"
+mount -t tmpfs -o size=2m,mode=700,uid="$(id -u nobody)" tally-test "$STATE" || skip "needs to mount a tmpfs"
+on_exit "umount -l '$STATE'"
+start_tallyd tallyd --interval 100ms --ring-size 256K
+"$SPAWNER" 10 "$T/bin/plenty" 1 3 </dev/null >"$T/out" || fail "spawner"
+wait_until 10 "the folding of the first" no_files
+cat /dev/zero >"$STATE/mine" 2>/dev/null
+same "free blocks" "$(stat -f -c %f "$STATE")" 0
+
+# At each poll (150 ms) the provider finds the file of a dead one.
+for ((round = 1; round <= ROUNDS; round++)); do
+	"$SPAWNER" "$RUNS" "$T/bin/plenty" 1 3 </dev/null >"$T/out" || fail "spawner"
+	sleep 0.16
+done
+most=$(files)
+rm "$STATE/mine"
+wait_until 20 "the folding of all" no_files
+stop tallyd
+same "what they counted" "$(total plenty "$ME" wide_007_total)" $((3 * (10 + ROUNDS * RUNS)))
+# One at a time: few files, for the moments in which the provider holds one.
+within "files after $((ROUNDS * RUNS)) runs one after the other" "$most" 0 5
+pass
