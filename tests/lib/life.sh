@@ -68,5 +68,5 @@ slots()
 {
 	local column=1
 	[ "$2" = started ] || column=2
-	od -A n -t u8 -v -w16 -j 8 "$1" | awk -v c=$column '{ s += $c } END { printf "%.0f\n", s }'
+	od -A n -t u8 -v -w64 -j 64 "$1" | awk -v c=$column '{ s += $c } END { printf "%.0f\n", s }'
 }

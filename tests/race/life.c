@@ -12,7 +12,7 @@
  *	prefork ORACLE WORKERS ROUNDS	a server that forks WORKERS, kills one and forks another ROUNDS times
  *	namesake ORACLE			a process with the number of its ancestor, and a vfork child of it
  *
- * The oracle is a word of slots in use, then a slot for each counting process: `started` is written
+ * The oracle is 64 bytes with the number of slots, then a slot of 64 for each that counts: `started` is written
  * before each increment, `returned` after it.
  */
 #ifndef _GNU_SOURCE
@@ -40,9 +40,10 @@ TALLY_GAUGE(alive, "life_alive", "1 while it lives");
 
 struct slot {
 	volatile uint64_t started, returned;
+	uint64_t pad[6]; /* a cache line of its own */
 };
 struct oracle {
-	uint64_t used;
+	uint64_t used, pad[7];
 	struct slot slots[SLOTS];
 };
 
@@ -217,6 +218,7 @@ static void mode_prefork(const char *path, int workers, int rounds)
 #define NAMESAKES 200 /* threads: more than there are rows at first */
 
 static pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER;
+static struct slot *child_slot;
 
 static void *namesake_thread(void *arg)
 {
@@ -224,8 +226,9 @@ static void *namesake_thread(void *arg)
 
 	count_in(s);
 	pthread_barrier_wait(&gate);
-	pthread_mutex_lock(&turn); /* one at a time, so that the child has a CPU too */
-	for (int i = 0; i < 200000; i++)
+	/* One at a time, each until the child has counted a lot meanwhile. */
+	pthread_mutex_lock(&turn);
+	for (uint64_t until = child_slot->returned + 20000; child_slot->returned < until;)
 		count_in(s);
 	pthread_mutex_unlock(&turn);
 	return NULL;
@@ -257,7 +260,7 @@ static void namesake_grandchild(struct oracle *o)
 
 static void namesake_child(struct oracle *o)
 {
-	struct slot *s = new_slot(o);
+	struct slot *s = child_slot = new_slot(o);
 	pid_t pid;
 	int status = 0;
 
@@ -277,7 +280,7 @@ static void namesake_child(struct oracle *o)
 		namesake_grandchild(o);
 	pin(0);
 	while (waitpid(pid, &status, WNOHANG) == 0)
-		for (int i = 0; i < 100000; i++)
+		for (int i = 0; i < 10000; i++)
 			count_in(s);
 	_exit(status != 0);
 }
