@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # One user fills the file system of the segments, first its blocks, then its inodes. Others who have a
 # segment count on exactly, also with more threads than it has rows; programs that start then run as they
-# do without tally; when there is room again, all is as it was.
+# do without tally; when there is room again, all is as it was. The provider says how full it is, and how
+# many starts found no room.
 . tests/lib/e2e.sh
 . tests/lib/life.sh
 need setpriv
@@ -51,6 +52,24 @@ crowd_ends()
 	wait "${CROWD[$1]}" 2>/dev/null
 }
 
+segments()
+{
+	find "$SEG" -mindepth 1 ! -name '*.refused' -printf '%f %i\n' | sort
+}
+
+# Programs that start now: they run as they do where there is no tally, and leave nothing.
+STARTS=5
+starts_refused()
+{
+	local names i
+	names=$(segments)
+	for ((i = 0; i < STARTS; i++)); do
+		as 1003 "$BIN/late" gate 7 </dev/null >"$T/late.out" 2>&1 || fail "a program that starts $1"
+		same "its output, $1" "$(cat "$T/late.out")" counted
+	done
+	same "segments after it, $1" "$(segments)" "$names"
+}
+
 free_blocks()
 {
 	stat -f -c %a "$SEG"
@@ -60,31 +79,35 @@ free_inodes()
 	stat -f -c %d "$SEG"
 }
 
+two_segments()
+{
+	[ "$(files)" = 2 ]
+}
+
 start_tallyd tallyd --interval 100ms
 crowd early 7 1001 300 1000
 crowd early2 8 1001 300 1000
 as 1004 "$BIN/resumed" count 10 || fail "resumed"
-wait_until 10 "the first two and nobody else" test "$(find "$SEG" -name 'early*' | wc -l)" = 2
+wait_until 10 "the folding of the one that ended" two_segments
 
 # --- blocks ---
 as 1002 sh -c 'cat /dev/zero >"$0/mine"' "$SEG" 2>"$T/fill.log" && fail "the file system has no limit"
 same "free blocks" "$(free_blocks)" 0
 crowd_counts 7 early
-names=$(find "$SEG" | sort)
-as 1003 "$BIN/late" gate 7 </dev/null >"$T/late.out" 2>&1 || fail "a program that starts when it is full"
-same "its output" "$(cat "$T/late.out")" counted
-same "files after it" "$(find "$SEG" | sort)" "$names"
+wait_until 10 "its fullness in the metrics" own_is tallyd_segment_free_bytes 0
+same "size in the metrics" "$(own tallyd_segment_space_bytes)" $((2 << 20))
+starts_refused "when it is full"
 same "free blocks" "$(free_blocks)" 0
+# A start that finds no room takes no room to say so.
+wait_until 10 "the starts in the metrics" own_is tallyd_segment_starts_refused_total $STARTS
 as 1002 rm "$SEG/mine"
 
 # --- inodes ---
 as 1002 sh -c 'i=0; while : >"$0/mine.$i"; do i=$((i + 1)); done' "$SEG" 2>"$T/fill.log"
 same "free inodes" "$(free_inodes)" 0
 crowd_counts 8 early2
-names=$(find "$SEG" | sort)
-as 1003 "$BIN/late" gate 7 </dev/null >"$T/late.out" 2>&1 || fail "a program that starts without inodes"
-same "its output" "$(cat "$T/late.out")" counted
-same "files after it" "$(find "$SEG" | sort)" "$names"
+wait_until 10 "its fullness in the metrics" own_is tallyd_segment_free_inodes 0
+starts_refused "when there are no inodes"
 
 # The provider reads on, and what died is folded although the place is full.
 crowd_ends 7 early

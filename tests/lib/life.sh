@@ -47,14 +47,26 @@ total()
 		END { print n == 1 ? v : n + 0 " series" }'
 }
 
+# Segments, finished or not; what programs without one leave to be counted is none.
 files()
 {
-	find "$SEG" -mindepth 1 | wc -l
+	find "$SEG" -mindepth 1 ! -name '*.refused' | wc -l
 }
 
 no_files()
 {
 	[ "$(files)" = 0 ]
+}
+
+# own METRIC: what the running provider said about itself last, in its ring
+own()
+{
+	"$B/tests/lib/ringdump" "$STATE/ring" "$1" | tail -n 1 | cut -d ' ' -f 3
+}
+
+own_is()
+{
+	[ "$(own "$1")" = "$2" ]
 }
 
 # oracle FILE WORD: a 64-bit word of a spawner's oracle
