@@ -183,6 +183,7 @@ SUBMAKE = echo building && $(MAKE) -s --no-print-directory $(if $(filter -j%,$(M
 OWNED = @+tools/packaging/owned.sh
 
 PACKAGES := $(addprefix packages-,build build-check build-check-bench build-memcached)
+.PHONY: check-long-lifecycle
 .PHONY: all help tests benches demo demo-memcached check bench lint check-fresh check-mutants \
 	install clean $(PACKAGES)
 $(PACKAGES): packages-%:
@@ -198,6 +199,8 @@ demo-memcached: packages-build-memcached ## build memcached with tally counters 
 	$(OWNED) sh -c '$(SUBMAKE) all && tools/demo/memcached.sh'
 check: packages-build-check ## build everything and run all tests; TEST=name runs some
 	$(OWNED) sh -c '$(SUBMAKE) all tests && tests/lib/run.sh $(TEST)'
+check-long-lifecycle: packages-build-check ## lifecycle tests at full length (20 min), into docs/results
+	$(OWNED) sh -c '$(SUBMAKE) all tests && tests/lib/long-lifecycle.sh'
 bench: packages-build-check-bench ## run the benchmarks (BENCH=name: one) into build/bench and docs/benchmarks.md
 	$(OWNED) sh -c '$(SUBMAKE) all benches && tests/bench/run.sh $(BENCH)'
 lint: ## include rules, format, licence lines, sizes, scripts

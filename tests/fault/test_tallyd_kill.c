@@ -7,7 +7,7 @@
  *   a program   that starts while a dead segment of its own lies there: killed there; and made to wait
  *               there while the provider folds.
  *
- * TALLY_STRIDE (17 for tallyd, 3 for programs): every how many points; 1 are all. Which ones, is drawn.
+ * TALLY_STRIDE (17 for tallyd, 2 or 3 for programs): every how many points; 1 are all. Which ones, is drawn.
  */
 #include <criterion/criterion.h>
 #include <dirent.h>
@@ -336,7 +336,7 @@ Test(tallyd_kill, programs_that_start)
 /* It has opened, locked, or mapped a dead file, and now the provider folds that file. */
 Test(tallyd_kill, programs_that_start_while_the_dead_are_folded)
 {
-	int every = stride(3);
+	int every = stride(2);
 	bool through = false;
 	long n, points = 0, adopted = 0;
 
