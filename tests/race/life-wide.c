@@ -13,15 +13,16 @@
 
 #include <tally/tally.h>
 
-#define TEN(m, p) m(p##0) m(p##1) m(p##2) m(p##3) m(p##4) m(p##5) m(p##6) m(p##7) m(p##8) m(p##9)
-#define HUNDRED(m, p)                                                                              \
-	TEN(m, p##0)                                                                               \
-	TEN(m, p##1) TEN(m, p##2) TEN(m, p##3) TEN(m, p##4) TEN(m, p##5) TEN(m, p##6) TEN(m, p##7) \
-		TEN(m, p##8) TEN(m, p##9)
-#define THOUSAND(m)                                                                         \
-	HUNDRED(m, 0)                                                                       \
-	HUNDRED(m, 1) HUNDRED(m, 2) HUNDRED(m, 3) HUNDRED(m, 4) HUNDRED(m, 5) HUNDRED(m, 6) \
-		HUNDRED(m, 7) HUNDRED(m, 8) HUNDRED(m, 9)
+/* clang-format off */
+#define TEN(m, p) \
+	m(p##0) m(p##1) m(p##2) m(p##3) m(p##4) m(p##5) m(p##6) m(p##7) m(p##8) m(p##9)
+#define HUNDRED(m, p) \
+	TEN(m, p##0) TEN(m, p##1) TEN(m, p##2) TEN(m, p##3) TEN(m, p##4) \
+	TEN(m, p##5) TEN(m, p##6) TEN(m, p##7) TEN(m, p##8) TEN(m, p##9)
+#define THOUSAND(m) \
+	HUNDRED(m, 0) HUNDRED(m, 1) HUNDRED(m, 2) HUNDRED(m, 3) HUNDRED(m, 4) \
+	HUNDRED(m, 5) HUNDRED(m, 6) HUNDRED(m, 7) HUNDRED(m, 8) HUNDRED(m, 9)
+/* clang-format on */
 
 #define DEFINE(i) TALLY_COUNTER(c##i, "wide_" #i, "One of a thousand");
 #define COUNT(i)  TALLY_INC(c##i);
