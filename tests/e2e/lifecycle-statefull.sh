@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# A provider whose disk is full can't fold. It must not be in the way of programs then: a new run takes
+# A provider whose disk is full, or who may not remove files, can't fold. It must not be in the way of programs then: a new run takes
 # over a dead one's file as it does without a provider, and nothing piles up. With room again all is folded.
 . tests/lib/e2e.sh
 . tests/lib/life.sh
@@ -18,10 +18,15 @@ cat /dev/zero >"$STATE/mine" 2>/dev/null
 same "free blocks" "$(stat -f -c %f "$STATE")" 0
 
 # At each poll (150 ms) the provider finds the file of a dead one.
-for ((round = 1; round <= ROUNDS; round++)); do
-	"$SPAWNER" "$RUNS" "$T/bin/plenty" 1 3 </dev/null >"$T/out" || fail "spawner"
-	sleep 0.16
-done
+runs()
+{
+	local round
+	for ((round = 1; round <= ROUNDS; round++)); do
+		"$SPAWNER" "$RUNS" "$T/bin/plenty" 1 3 </dev/null >"$T/out" || fail "spawner"
+		sleep 0.16
+	done
+}
+runs
 most=$(files)
 rm "$STATE/mine"
 wait_until 20 "the folding of all" no_files
@@ -29,4 +34,17 @@ stop tallyd
 same "what they counted" "$(total plenty "$ME" wide_007_total)" $((3 * (10 + ROUNDS * RUNS)))
 # One at a time: few files, for the moments in which the provider holds one.
 within "files after $((ROUNDS * RUNS)) runs one after the other" "$most" 0 5
+
+# A directory of somebody else, with the sticky bit: what is folded can't be removed.
+chown root "$SEG"
+start_tallyd tallyd --interval 100ms
+runs
+stop tallyd
+same "what they counted" "$(total plenty "$ME" wide_007_total)" $((3 * (10 + 2 * ROUNDS * RUNS)))
+within "files after $((ROUNDS * RUNS)) runs in a directory of another user" "$(files)" 0 5
+chown nobody "$SEG"
+start_tallyd tallyd --interval 100ms
+wait_until 20 "the folding of all" no_files
+stop tallyd
+same "what they counted" "$(total plenty "$ME" wide_007_total)" $((3 * (10 + 2 * ROUNDS * RUNS)))
 pass

@@ -9,7 +9,9 @@
  *	steady ORACLE			counts for ever, with a pause now and then, so that it can be watched
  *	crowd THREADS N			says "attached"; when a line comes, THREADS threads live at once
  *					and count N each; says "counted"; ends when its standard input does
- *	prefork ORACLE WORKERS ROUNDS	a server that forks WORKERS, kills one and forks another ROUNDS times
+ *	prefork ORACLE WORKERS ROUNDS [PID]
+ *					a server that forks WORKERS, kills one and forks another ROUNDS
+ *					times; with PID each gets the first free number from there on
  *	namesake ORACLE			a process with the number of its ancestor, and a vfork child of it
  *
  * The oracle is 64 bytes with the number of slots, then a slot of 64 for each that counts: `started` is written
@@ -168,10 +170,14 @@ static void mode_crowd(int n)
 
 /* --- prefork ---------------------------------------------------------------------------------- */
 
-static pid_t fork_worker(struct oracle *o)
+static pid_t fork_worker(struct oracle *o, long number)
 {
-	pid_t pid = fork();
+	FILE *f = number ? fopen("/proc/sys/kernel/ns_last_pid", "w") : NULL;
+	pid_t pid;
 
+	if (number && (!f || fprintf(f, "%ld", number - 1) < 0 || fclose(f)))
+		die("ns_last_pid");
+	pid = fork();
 	if (pid < 0)
 		die("fork");
 	if (pid == 0) {
@@ -183,21 +189,21 @@ static pid_t fork_worker(struct oracle *o)
 	return pid;
 }
 
-static void mode_prefork(const char *path, int workers, int rounds)
+static void mode_prefork(const char *path, int workers, int rounds, long number)
 {
 	struct oracle *o = open_oracle(path);
 	pid_t *pid = (pid_t *)calloc((size_t)workers, sizeof(*pid));
 
 	TALLY_GAUGE_SET(alive, 1);
 	for (int i = 0; i < workers; i++)
-		pid[i] = fork_worker(o);
+		pid[i] = fork_worker(o, number);
 	for (int i = 0; i < rounds; i++) {
 		int victim = i % workers;
 
 		sleep_us(2000);
 		kill(pid[victim], SIGKILL);
 		waitpid(pid[victim], NULL, 0);
-		pid[victim] = fork_worker(o);
+		pid[victim] = fork_worker(o, number);
 	}
 	for (int i = 0; i < workers; i++) {
 		kill(pid[i], SIGKILL);
@@ -321,8 +327,8 @@ int main(int argc, char **argv)
 	} else if (!strcmp(mode, "crowd") && argc == 4) {
 		each = atol(argv[3]);
 		mode_crowd(atoi(argv[2]));
-	} else if (!strcmp(mode, "prefork") && argc == 5) {
-		mode_prefork(argv[2], atoi(argv[3]), atoi(argv[4]));
+	} else if (!strcmp(mode, "prefork") && argc >= 5) {
+		mode_prefork(argv[2], atoi(argv[3]), atoi(argv[4]), argc > 5 ? atol(argv[5]) : 0);
 	} else if (!strcmp(mode, "namesake") && argc == 3) {
 		return mode_namesake(argv[2]);
 	} else {
