@@ -35,16 +35,19 @@ same "what they counted" "$(total plenty "$ME" wide_007_total)" $((3 * (10 + ROU
 # One at a time: few files, for the moments in which the provider holds one.
 within "files after $((ROUNDS * RUNS)) runs one after the other" "$most" 0 5
 
-# A directory of somebody else, with the sticky bit: what is folded can't be removed.
+# A directory of somebody else, with the sticky bit: what is folded can't be removed. (It is given to the
+# provider's user if it is empty.)
+"$SPAWNER" 1 "$T/bin/plenty" 1 3 </dev/null >"$T/out" || fail "spawner"
 chown root "$SEG"
 start_tallyd tallyd --interval 100ms
 runs
 stop tallyd
-same "what they counted" "$(total plenty "$ME" wide_007_total)" $((3 * (10 + 2 * ROUNDS * RUNS)))
+log_has "$T/tallyd.log" "can't be removed" 1 || fail "all could be removed"
+same "what they counted" "$(total plenty "$ME" wide_007_total)" $((3 * (11 + 2 * ROUNDS * RUNS)))
 within "files after $((ROUNDS * RUNS)) runs in a directory of another user" "$(files)" 0 5
 chown nobody "$SEG"
 start_tallyd tallyd --interval 100ms
 wait_until 20 "the folding of all" no_files
 stop tallyd
-same "what they counted" "$(total plenty "$ME" wide_007_total)" $((3 * (10 + 2 * ROUNDS * RUNS)))
+same "what they counted" "$(total plenty "$ME" wide_007_total)" $((3 * (11 + 2 * ROUNDS * RUNS)))
 pass
