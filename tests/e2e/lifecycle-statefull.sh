@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# A provider whose disk is full, or who may not remove files, can't fold. It must not be in the way of programs then: a new run takes
-# over a dead one's file as it does without a provider, and nothing piles up. With room again all is folded.
+# A provider whose disk is full, or who may not remove files, can't fold. It must not be in the way of
+# programs then: a new run takes over a dead one's file as it does without a provider, and nothing piles
+# up. With room again all is folded.
 . tests/lib/e2e.sh
 . tests/lib/life.sh
 need_root
