@@ -26,7 +26,7 @@ long()
 }
 
 cat >"$OUT" <<TEXT
-Results of \`make check-long-lifecycle\`, $(date -u +%Y-%m-%d), revision $(git rev-parse --short HEAD)
+Results of \`make check-long-lifecycle\`, $(date -u +%Y-%m-%d)
 Linux $(uname -r), $(nproc) CPUs. Each test passed: all totals were exact, or within what was started and
 returned where processes were killed.
 
