@@ -27,7 +27,7 @@ long()
 
 cat >"$OUT" <<TEXT
 Results of \`make check-long-lifecycle\`, $(date -u +%Y-%m-%d)
-Linux $(uname -r), $(nproc) CPUs. Each test passed: all totals were exact, or within what was started and
+Linux $(uname -r | cut -d - -f 1), $(nproc) CPUs. Each test passed: all totals were exact, or within what was started and
 returned where processes were killed.
 
 TEXT
