@@ -49,7 +49,6 @@ struct tally_object_ {
 	uint32_t wipes; /* the kernel wipes tally_process_ on fork; else all threads share row 0 */
 	uint32_t hint; /* where to look for a free row first */
 	uint32_t claims; /* so that no two owners are the same word */
-	uint32_t pid; /* of the last process that drew a generation: this one or an ancestor */
 	struct tally_segment *segment;
 	struct tally_segment_slot *tables;
 	char *rows; /* row 0 */
@@ -107,7 +106,6 @@ TALLY_SLOW_ void tally_draw_(uint32_t pid)
 	p->pid_ns = 0;
 	if (tally_sys_statx_(TALLY_AT_FDCWD_, "/proc/self/ns/pid", &st) == 0)
 		p->pid_ns = (uint32_t)st.ino;
-	tally_object_.pid = pid;
 	__atomic_store_n(&p->generation, generation, __ATOMIC_RELEASE);
 }
 
@@ -236,17 +234,16 @@ TALLY_FN_ void tally_cell_add_(uint64_t *cell, uint64_t n)
 }
 
 /*
- * May this be a child of vfork, of a process that has not drawn its generation? A child of the process
- * that drew the last one is none: its parent would have one. Else the kernel is asked whether the parent
- * has the same memory. Where it does not tell, nobody draws, and all count on the shared row.
+ * May this be a child of vfork, of a process that has not drawn its generation? The kernel is asked whether
+ * the parent has the same memory. That the parent has the number of the process that drew last says nothing:
+ * numbers come again, and in other pid namespaces. Where the kernel does not tell, nobody draws, and all
+ * count on the shared row.
  */
 TALLY_SLOW_ int tally_may_be_vfork_(uint32_t pid)
 {
 	uint32_t parent = (uint32_t)tally_sys_(SYS_getppid, 0, 0, 0, 0, 0, 0);
 	long same;
 
-	if (parent == tally_object_.pid)
-		return 0;
 	if (parent == 0 || tally_sys_(SYS_kcmp, pid, pid, TALLY_KCMP_VM_, 0, 0, 0) != 0)
 		return 1;
 	same = tally_sys_(SYS_kcmp, pid, parent, TALLY_KCMP_VM_, 0, 0, 0);
