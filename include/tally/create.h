@@ -20,6 +20,7 @@
 
 enum tally_create_limits_ {
 	TALLY_SLOTS_ = 64, /* names that are tried in order, so that a dead file is found */
+	TALLY_DRAWS_ = 10, /* ... and then at random, each time among twice as many */
 	TALLY_REFUSED_MAX_ = 1 << 30, /* starts without a segment that a file counts */
 	TALLY_REFUSED_TRIES_ = 100,
 };
@@ -346,11 +347,15 @@ TALLY_SLOW_ char *tally_segment_(const struct tally_plan_ *p)
 		TALLY_O_PATH_ | TALLY_O_DIRECTORY_ | TALLY_O_CLOEXEC_, 0);
 	if (dir < 0)
 		return base;
-	for (uint64_t slot = 0; !base && slot <= TALLY_SLOTS_; slot++) {
+	for (uint64_t slot = 0; !base && slot <= TALLY_SLOTS_ + TALLY_DRAWS_; slot++) {
 		uint64_t number = slot;
 
-		if (slot == TALLY_SLOTS_) /* all in use: a name that nobody looks for again */
+		if (slot >= TALLY_SLOTS_)
 			tally_sys_(SYS_getrandom, (long)&number, sizeof(number), 1, 0, 0, 0);
+		/* the last one is a name that nobody looks for again */
+		if (slot >= TALLY_SLOTS_ && slot < TALLY_SLOTS_ + TALLY_DRAWS_)
+			number = TALLY_SLOTS_ +
+				 number % ((uint64_t)TALLY_SLOTS_ << (slot - TALLY_SLOTS_));
 		tally_file_name_(p, number, name);
 		base = tally_adopt_(p, dir, name, &error);
 		if (base || error != -TALLY_ENOENT_)
