@@ -699,6 +699,14 @@ int segfile_test_dead(struct segfile *s)
 	return s->dead;
 }
 
+void segfile_release(struct segfile *s)
+{
+	struct flock lock = {.l_type = F_UNLCK, .l_whence = SEEK_SET};
+
+	if (s->dead && fcntl(s->fd, F_OFD_SETLK, &lock) == 0)
+		s->dead = false;
+}
+
 bool segfile_still_named(const struct segfile *s, int dirfd, const char *name)
 {
 	struct stat st;

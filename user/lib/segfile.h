@@ -93,6 +93,8 @@ uint64_t segfile_memory(const struct segfile *s);
  * open), 0 if one lives.
  */
 int segfile_test_dead(struct segfile *s);
+/* Gives the lock of a dead one back: it may be taken over, and must be tested again. */
+void segfile_release(struct segfile *s);
 /* True if dirfd/name is still this very file. */
 bool segfile_still_named(const struct segfile *s, int dirfd, const char *name);
 

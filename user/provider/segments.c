@@ -224,6 +224,16 @@ static void bury(struct segments *s, struct entry *e)
 	fold_forget(s->fold, &id);
 }
 
+/* They can't be folded now: new runs of their programs may take them over. */
+static void release_dead(struct segments *s)
+{
+	for (size_t i = 0; i < s->n; i++) {
+		if (s->entries[i].seg)
+			segfile_release(s->entries[i].seg);
+		s->entries[i].written = false;
+	}
+}
+
 static int fold_dead(struct segments *s)
 {
 	size_t folds = 0, bytes = 0;
@@ -243,6 +253,7 @@ static int fold_dead(struct segments *s)
 		err = fold_sync(s->fold);
 	if (err) {
 		s->stats.fold_errors++;
+		release_dead(s);
 		return err;
 	}
 	for (size_t i = s->n; i-- > 0;)
