@@ -276,7 +276,7 @@ TALLY_SLOW_ uint64_t tally_generation_(void)
 
 /*
  * Is the owner gone for sure? Within one pid namespace (pid, tid) names one living thread; another
- * that got the same numbers would only make a dead owner look alive.
+ * that got the same numbers only makes a dead owner look alive, to all but itself.
  */
 TALLY_SLOW_ int tally_owner_gone_(const uint64_t *row, uint64_t owner)
 {
@@ -289,6 +289,9 @@ TALLY_SLOW_ int tally_owner_gone_(const uint64_t *row, uint64_t owner)
 	if (generation != tally_process_.generation &&
 		((uint32_t)ns == 0 || (uint32_t)ns != tally_process_.pid_ns))
 		return 0;
+	/* who had this process's own number before it is dead, whatever the kernel says of the number */
+	if (generation != tally_process_.generation && (uint32_t)process == tally_process_.pid)
+		return 1;
 	return tally_sys_(SYS_tgkill, (long)(uint32_t)process,
 		       (long)(owner & ((1u << TALLY_TID_BITS_) - 1)), 0, 0, 0, 0) == -TALLY_ESRCH_;
 }
