@@ -206,6 +206,14 @@ static int write_fold(struct segments *s, struct entry *e)
 	return 0;
 }
 
+/* It can't be folded now: a new run of its program may take it over. */
+static void release(struct entry *e)
+{
+	if (e->seg)
+		segfile_release(e->seg);
+	e->written = false;
+}
+
 /* Its fold is on disk: the file may go, and with it the need to know what was folded. */
 static void bury(struct segments *s, struct entry *e)
 {
@@ -217,21 +225,12 @@ static void bury(struct segments *s, struct entry *e)
 			diag_warning("%s/%s is folded, but can't be removed: %s", s->path, e->name,
 				strerror(errno));
 		s->stats.fold_errors++;
+		release(e);
 		return;
 	}
 	s->stats.folded++;
 	segments_remove_entry(s, e);
 	fold_forget(s->fold, &id);
-}
-
-/* They can't be folded now: new runs of their programs may take them over. */
-static void release_dead(struct segments *s)
-{
-	for (size_t i = 0; i < s->n; i++) {
-		if (s->entries[i].seg)
-			segfile_release(s->entries[i].seg);
-		s->entries[i].written = false;
-	}
 }
 
 static int fold_dead(struct segments *s)
@@ -253,7 +252,8 @@ static int fold_dead(struct segments *s)
 		err = fold_sync(s->fold);
 	if (err) {
 		s->stats.fold_errors++;
-		release_dead(s);
+		for (size_t i = 0; i < s->n; i++)
+			release(&s->entries[i]);
 		return err;
 	}
 	for (size_t i = s->n; i-- > 0;)
