@@ -36,7 +36,7 @@
 
 #include "kinds.h"
 
-enum { THREADS = 80, SLOTS = 512 };
+enum { THREADS_MAX = 80, SLOTS = 512 };
 
 struct oracle {
 	uint64_t used;
@@ -46,6 +46,7 @@ struct oracle {
 static struct oracle *oracle;
 static uint64_t kind_uses[KINDS_N]; /* of one kind alone, beside those that `oracle` counts */
 static uint64_t count = 1000;
+static unsigned threads = THREADS_MAX;
 static int forks = 1; /* children's counts can be seen: there is memory to share with them */
 static pthread_barrier_t all_have_counted;
 
@@ -80,7 +81,7 @@ static void *thread_main(void *arg)
 /* All at once, so that each needs a row of its own. */
 static void run_threads(unsigned n)
 {
-	pthread_t t[THREADS];
+	pthread_t t[THREADS_MAX];
 	pthread_attr_t attr;
 
 	pthread_attr_init(&attr);
@@ -103,8 +104,11 @@ static void wait_child(void)
 	}
 }
 
-/* The grandchild counts, its parent never did: whose memory it has is not known from the pid alone. */
-static void run_children(void)
+/*
+ * All count at the same time, on rows of their own if they have any. The grandchild counts, its parent
+ * never did: whose memory it has is not known from the pid alone.
+ */
+static void run_children(volatile uint64_t *slot)
 {
 	if (fork() == 0) {
 		if (fork() == 0) {
@@ -115,12 +119,13 @@ static void run_children(void)
 		wait_child();
 		_exit(0);
 	}
-	wait_child();
 	if (fork() == 0) {
 		use_many(new_slot(), count);
 		run_threads(2);
 		_exit(0);
 	}
+	use_many(slot, count);
+	wait_child();
 	wait_child();
 }
 
@@ -336,14 +341,16 @@ int main(int argc, char **argv)
 
 	if (getenv("COUNT"))
 		count = strtoull(getenv("COUNT"), NULL, 10);
+	if (getenv("THREADS") && atoi(getenv("THREADS")) < THREADS_MAX)
+		threads = (unsigned)atoi(getenv("THREADS"));
 	use_many(slot, 1);
 	if (strcmp(mode, "plain") != 0)
 		run_threads(2);
 	change(mode, argc > 2 ? argv[2] : "");
 	use_many(slot, count);
-	run_threads(THREADS);
+	run_threads(threads);
 	if (forks)
-		run_children();
+		run_children(slot);
 	use_many(slot, count);
 	return report();
 }
