@@ -58,11 +58,16 @@ each "clang++ -x c++ -pedantic-errors" "-std=c++17 -O0" "-std=c++20 -O2" "-std=c
 
 # Threads and children too, under the sanitizers that watch memory and threads.
 for how in "gcc -fsanitize=address,undefined" "clang -fsanitize=address,undefined" \
-	"gcc -fsanitize=thread" "clang -fsanitize=thread"; do
+	"gcc -fsanitize=thread" "clang -fsanitize=thread" "clang -fsanitize=memory"; do
 	$how -std=c11 $warn -O1 -g $src/environment.c -o "$T/prog" -pthread || fail "$how"
 	TSAN_OPTIONS=die_after_fork=0 COUNT=200 exact "$how: threads and children" 1 "$T/prog" plain
 	[ ! -s "$T/seg/$((RUNS - 1)).err" ] ||
 		fail "$how says: $(head -n 40 "$T/seg/$((RUNS - 1)).err")"
+done
+
+for how in "gcc -std=c11" "clang++ -std=c++17 -x c++"; do
+	$how $warn -O0 -finstrument-functions $src/hooks.c -o "$T/prog" || fail "$how: hooks"
+	(ulimit -s 1024 -c 0 && TALLY_DIR=$T/hooks "$T/prog") || fail "$how: counting in hooks: $?"
 done
 
 # mixed WHAT MAIN PART0 PART1 PART2 PART3 LIBRARY4 LIBRARY5 LINK: an object for each, made by a compiler
