@@ -297,6 +297,28 @@ static void *strict_main(void *arg)
 	return NULL;
 }
 
+/* A child of vfork in a thread that never counted has no row to claim, nor one call more to make. */
+static void *strict_vfork_main(void *arg)
+{
+	volatile uint64_t *slot = new_slot();
+	int status = 0;
+	pid_t pid = vfork();
+
+	if (pid == 0) {
+		use_many(slot, 1);
+		if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT) != 0)
+			_exit(3);
+		use_many(slot, count);
+		syscall(SYS_exit, 0);
+	}
+	if (waitpid(pid, &status, 0) != pid || status != 0 || *slot != count + 1) {
+		printf("a child of vfork ended with status %x\n", (unsigned)status);
+		exit(1);
+	}
+	use_many(slot, count);
+	return arg;
+}
+
 static void run_strict(void)
 {
 	struct strict s[2 * KINDS_N];
@@ -317,6 +339,9 @@ static void run_strict(void)
 		puts("a thread made a system call while it counted");
 		exit(1);
 	}
+	if (pthread_create(&t[0], NULL, strict_vfork_main, NULL) != 0)
+		abort();
+	pthread_join(t[0], NULL);
 }
 
 static void change(const char *mode, const char *argument)
