@@ -46,7 +46,7 @@ for cc in "gcc -std=c11" "g++ -std=c++17 -x c++" "clang -std=c11" "clang++ -std=
 done
 
 # --- symbols -------------------------------------------------------------------------------------------
-# What an object defines: names that end in an underscore, or begin with tally_id_, and hidden.
+# What an object defines: names that end in an underscore, or begin with tally_id_ or tally_home_; hidden.
 for cc in "gcc -std=c11 -O0" "gcc -std=c11 -O2" "clang -std=c11 -O2" "g++ -x c++ -std=c++17 -O0" \
 	"g++ -x c++ -std=c++17 -O2" "clang++ -x c++ -std=c++17 -O0"; do
 	for pic in "" "-fPIC"; do
@@ -54,7 +54,7 @@ for cc in "gcc -std=c11 -O0" "gcc -std=c11 -O2" "clang -std=c11 -O2" "g++ -x c++
 		nm --defined-only "$T/part0.o" | awk '{print $2, $3}' | c++filt |
 			sed -n 's/^[A-Zuvw] //p' >"$T/defined"
 		grep -q '^tally_process_' "$T/defined" || fail "$cc: nm shows nothing of tally"
-		grep -v -E '^(tally_id_[a-z_]+|several_(use|wrong)_0|(guard variable for )?tally_[a-z_]+_(\(.*\)(::[a-z]+)?)?|DW\.ref\..*)$' \
+		grep -v -E '^(tally_(id|home)_[a-z_]+|several_(use|wrong)_0|(guard variable for )?tally_[a-z_]+_(\(.*\)(::[a-z]+)?)?|DW\.ref\..*)$' \
 			"$T/defined" && fail "$cc $pic: names that others may have"
 		readelf -W --symbols "$T/part0.o" | c++filt |
 			grep -E ' (GLOBAL|WEAK|UNIQUE) ' | grep -E 'tally_' | grep -v HIDDEN |

@@ -16,7 +16,7 @@ exact()
 	TALLY_DIR=${SEGMENT_DIR:-$dir} "$@" >"$dir.want" 2>"$dir.err" ||
 		fail "$what: exit code $? ($(head -n 20 "$dir.want" "$dir.err"))"
 	[ -s "$dir.want" ] || fail "$what: it printed nothing"
-	have=$(find "$dir" -type f ! -name '*.new' | wc -l)
+	have=$(find "$dir" -type f ! -name '*.new' ! -name '*.refused' | wc -l)
 	if [ "$files" != any ] || [ "$have" -gt 1 ]; then
 		same "$what: segments" "$have" "$files"
 	fi

@@ -166,6 +166,8 @@ static const struct call {
 	{"fchmod", SYS_fchmod, -1, 0},
 	{"fallocate", SYS_fallocate, -1, 0},
 	{"pwrite64", SYS_pwrite64, -1, 0},
+	{"pread64", SYS_pread64, -1, 0},
+	{"read", SYS_read, -1, 0},
 	{"ftruncate", SYS_ftruncate, -1, 0},
 	{"prlimit64", SYS_prlimit64, -1, 0},
 	{"renameat2", SYS_renameat2, -1, 0},
@@ -174,7 +176,7 @@ static const struct call {
 	{"mmap", SYS_mmap, 3, MAP_SHARED},
 	{"munmap", SYS_munmap, -1, 0},
 	{"madvise", SYS_madvise, -1, 0},
-	{"futex", SYS_futex, 1, 5}, /* FUTEX_WAKE_OP */
+	{"futex", SYS_futex, 1, 4}, /* FUTEX_WAKE_OP, FUTEX_CMP_REQUEUE */
 	{"getpid", SYS_getpid, -1, 0},
 	{"gettid", SYS_gettid, -1, 0},
 	{"getppid", SYS_getppid, -1, 0},
