@@ -49,7 +49,7 @@ each "clang -std=c11 -pedantic-errors" -O1 -O3 -Os -Oz "-O2 -D_FORTIFY_SOURCE=2 
 	"-O1 -fsanitize=address,undefined -fno-sanitize-recover=all"
 each "g++ -x c++ -pedantic-errors" "-std=c++17 -O0" "-std=c++20 -O2" "-std=c++23 -O2" \
 	"-std=gnu++17 -O3 -flto" "-std=c++17 -O2 -fno-exceptions -fno-rtti -fvisibility=hidden" \
-	"-std=c++17 -O2 -fvisibility-inlines-hidden -fno-plt -fno-weak" \
+	"-std=c++17 -O2 -fvisibility-inlines-hidden -fno-plt" \
 	"-std=c++17 -O2 -mcmodel=large -fno-pie -no-pie" \
 	"-std=c++17 -O1 -fsanitize=address,undefined -fno-sanitize-recover=all"
 each "clang++ -x c++ -pedantic-errors" "-std=c++17 -O0" "-std=c++20 -O2" "-std=c++2b -Os" \
