@@ -29,7 +29,7 @@ held()
 {
 	"$B/bin/tally" live --json --count 1 "$T/seg" | python3 -c '
 import json, sys
-print(sum(r["value"] for r in json.load(sys.stdin) if r["metric"] == sys.argv[1]))' "$1"
+print(sum(r["value"] for r in json.load(sys.stdin) if r["metric"].split("{")[0] == sys.argv[1]))' "$1"
 }
 
 # storm WHAT EMULATOR PROGRAM MODE COUNT

@@ -36,7 +36,8 @@ for name in glob.glob(sys.argv[1] + "/*.want"):
     what = open(base + ".what").read().strip()
     have = {}
     for row in json.load(open(base + ".json")):
-        have[row["metric"]] = have.get(row["metric"], 0) + row["value"]
+        metric = row["metric"].split("{")[0]
+        have[metric] = have.get(metric, 0) + row["value"]
     for metric, want in (line.split() for line in open(name)):
         if have and have.get(metric) != int(want):
             print(f"{what}: {metric} is {have.get(metric)}, not {want}")

@@ -94,6 +94,30 @@ static void run_threads(unsigned n)
 		pthread_join(t[i], NULL);
 }
 
+/*
+ * The first count of a thread is that of its vfork child, on its memory and in its name; it goes on
+ * itself while others start and want rows.
+ */
+static volatile int others_are_done;
+
+static void *vfork_first_main(void *arg)
+{
+	volatile uint64_t *slot = new_slot();
+	int status = 0;
+	pid_t pid = vfork();
+
+	if (pid == 0) {
+		use_many(slot, 1);
+		_exit(0);
+	}
+	if (waitpid(pid, &status, 0) != pid || status != 0)
+		abort();
+	do
+		use_many(slot, 100);
+	while (!others_are_done);
+	return arg;
+}
+
 static void wait_child(void)
 {
 	int status;
@@ -364,6 +388,7 @@ static void change(const char *mode, const char *argument)
 int main(int argc, char **argv)
 {
 	const char *mode = argc > 1 ? argv[1] : "plain";
+	pthread_t vfork_first;
 	volatile uint64_t *slot = new_slot();
 
 	if (getenv("COUNT"))
@@ -375,7 +400,11 @@ int main(int argc, char **argv)
 		run_threads(2);
 	change(mode, argc > 2 ? argv[2] : "");
 	use_many(slot, count);
+	if (pthread_create(&vfork_first, NULL, vfork_first_main, NULL) != 0)
+		abort();
 	run_threads(threads);
+	others_are_done = 1;
+	pthread_join(vfork_first, NULL);
 	if (forks)
 		run_children(slot);
 	use_many(slot, count);
