@@ -29,35 +29,29 @@ each()
 	done
 }
 
-each "gcc -std=c11 -pedantic-errors" -O1 -O3 -Os "-Og -fno-inline" "-O2 -D_GNU_SOURCE" \
-	"-O2 -D_FORTIFY_SOURCE=2 -D_FILE_OFFSET_BITS=64" "-O2 -D_POSIX_C_SOURCE=200112L" \
-	"-O2 -fno-plt -fvisibility=hidden" "-O2 -mcmodel=large -fno-pie -no-pie" \
-	"-O2 -mcmodel=large -fPIE -pie" "-O2 -mcmodel=medium" "-O2 -fno-pie -no-pie" \
-	"-O2 -fcf-protection=full -fstack-protector-all -fstack-clash-protection" \
-	"-O2 -fshort-enums -funsigned-char -fcommon" "-O3 -flto -fwhole-program" "-O2 -pg" \
-	"-O0 --coverage -fprofile-dir=$T -dumpdir $T/" "-O2 -mgeneral-regs-only -mno-red-zone" \
+each "gcc -std=c11 -pedantic-errors" -O1 "-O3 -D_GNU_SOURCE" "-Os -fvisibility=hidden -fno-plt" \
+	"-O2 -D_FORTIFY_SOURCE=2 -D_FILE_OFFSET_BITS=64" "-O0 -D_POSIX_C_SOURCE=200112L" \
+	"-O2 -mcmodel=large -fno-pie -no-pie" "-O2 -mcmodel=large -fPIE -pie" "-O2 -mcmodel=medium" \
+	"-O2 -fcf-protection=full -fstack-protector-all -fstack-clash-protection -mno-red-zone" \
+	"-O1 -fshort-enums -funsigned-char -fcommon -pg" "-O3 -flto -fwhole-program" \
+	"-O0 --coverage -fprofile-dir=$T -dumpdir $T/" \
 	"-O2 -ffunction-sections -fdata-sections -Wl,--gc-sections -Wl,-z,start-stop-gc -fuse-ld=bfd" \
-	"-O2 -flto -ffunction-sections -Wl,--gc-sections -fuse-ld=gold" "-O2 -flto -fuse-ld=bfd" \
-	"-O2 -fuse-ld=gold -Wl,--icf=all" "-O2 -static-pie -fPIE" \
-	"-O1 -fsanitize=address,undefined -fno-sanitize-recover=all"
-each gcc "-std=c17 -O2" "-std=gnu11 -O2" "-std=gnu17 -O2" "-std=gnu2x -O2"
-each "clang -std=c11 -pedantic-errors" -O1 -O3 -Os -Oz "-O2 -D_FORTIFY_SOURCE=2 -D_GNU_SOURCE" \
-	"-O2 -fno-plt -fvisibility=hidden" "-O2 -mcmodel=large -fno-pie -no-pie" "-O0 -fno-integrated-as" \
-	"-O2 -flto=thin -fuse-ld=lld" "-O2 -flto -fuse-ld=lld -Wl,--gc-sections -Wl,-z,start-stop-gc" \
-	"-O2 -fuse-ld=lld -Wl,--icf=all -Wl,-z,nostart-stop-gc" \
-	"-O2 -flto -fvisibility=hidden -fuse-ld=lld -fsanitize=cfi,safe-stack" \
-	"-O1 -fsanitize=address,undefined -fno-sanitize-recover=all"
-each "g++ -x c++ -pedantic-errors" "-std=c++17 -O0" "-std=c++20 -O2" "-std=c++23 -O2" \
-	"-std=gnu++17 -O3 -flto" "-std=c++17 -O2 -fno-exceptions -fno-rtti -fvisibility=hidden" \
-	"-std=c++17 -O2 -fvisibility-inlines-hidden -fno-plt" \
-	"-std=c++17 -O2 -mcmodel=large -fno-pie -no-pie" \
-	"-std=c++17 -O1 -fsanitize=address,undefined -fno-sanitize-recover=all"
-each "clang++ -x c++ -pedantic-errors" "-std=c++17 -O0" "-std=c++20 -O2" "-std=c++2b -Os" \
-	"-std=c++17 -O2 -fno-exceptions -fno-rtti -flto=thin -fuse-ld=lld" \
-	"-std=c++17 -O1 -fsanitize=address,undefined -fno-sanitize-recover=all"
+	"-O2 -flto -ffunction-sections -Wl,--gc-sections,--icf=all -fuse-ld=gold" "-O1 -static-pie -fPIE"
+each gcc "-std=c17 -O2" "-std=gnu17 -O1" "-std=gnu2x -O0"
+each "clang -std=c11 -pedantic-errors" -O3 -Oz "-O2 -D_FORTIFY_SOURCE=2 -D_GNU_SOURCE -fno-plt" \
+	"-O2 -mcmodel=large -fno-pie -no-pie" "-O0 -fno-integrated-as -fvisibility=hidden" \
+	"-O1 -flto=thin -fuse-ld=lld -Wl,--icf=all -Wl,-z,nostart-stop-gc" \
+	"-O2 -flto -fvisibility=hidden -fuse-ld=lld -fsanitize=cfi,safe-stack -Wl,--gc-sections"
+each "g++ -x c++ -pedantic-errors" "-std=c++17 -O0 -fvisibility-inlines-hidden" "-std=c++20 -O2" \
+	"-std=c++23 -O1 -fno-exceptions -fno-rtti -fvisibility=hidden" "-std=gnu++17 -O3 -flto"
+each "clang++ -x c++ -pedantic-errors" "-std=c++17 -O0" "-std=c++20 -Os" \
+	"-std=c++2b -O1 -fno-exceptions -fno-rtti -flto=thin -fuse-ld=lld"
+each "g++ -x c++ -std=c++17 -O1" "-fsanitize=address,undefined -fno-sanitize-recover=all"
+each "clang++ -x c++ -std=c++17 -O1" "-fsanitize=address,undefined -fno-sanitize-recover=all"
 
 # Threads and children too, under the sanitizers that watch memory and threads.
-for how in "gcc -fsanitize=address,undefined" "clang -fsanitize=address,undefined" \
+for how in "gcc -fsanitize=address,undefined -fno-sanitize-recover=all" \
+	"clang -fsanitize=address,undefined -fno-sanitize-recover=all" \
 	"gcc -fsanitize=thread" "clang -fsanitize=thread" "clang -fsanitize=memory"; do
 	$how -std=c11 $warn -O1 -g $src/environment.c -o "$T/prog" -pthread || fail "$how"
 	TSAN_OPTIONS=die_after_fork=0 COUNT=200 exact "$how: threads and children" 1 "$T/prog" plain
@@ -108,5 +102,5 @@ mixed "linked by lld, sections collected" "gcc -O2 -ffunction-sections -fdata-se
 	"gcc -O2 -fuse-ld=lld -Wl,--gc-sections" "clang -O2 -fuse-ld=lld" \
 	"g++ -fuse-ld=lld -Wl,--gc-sections"
 
-exact_end 120
+exact_end 150
 pass

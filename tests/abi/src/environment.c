@@ -98,7 +98,7 @@ static void run_threads(unsigned n)
  * The first count of a thread is that of its vfork child, on its memory and in its name; it goes on
  * itself while others start and want rows.
  */
-static volatile int others_are_done;
+static int others_are_done;
 
 static void *vfork_first_main(void *arg)
 {
@@ -114,7 +114,7 @@ static void *vfork_first_main(void *arg)
 		abort();
 	do
 		use_many(slot, 100);
-	while (!others_are_done);
+	while (!__atomic_load_n(&others_are_done, __ATOMIC_RELAXED));
 	return arg;
 }
 
@@ -403,7 +403,7 @@ int main(int argc, char **argv)
 	if (pthread_create(&vfork_first, NULL, vfork_first_main, NULL) != 0)
 		abort();
 	run_threads(threads);
-	others_are_done = 1;
+	__atomic_store_n(&others_are_done, 1, __ATOMIC_RELAXED);
 	pthread_join(vfork_first, NULL);
 	if (forks)
 		run_children(slot);
