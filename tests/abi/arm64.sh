@@ -32,13 +32,21 @@ import json, sys
 print(sum(r["value"] for r in json.load(sys.stdin) if r["metric"].split("{")[0] == sys.argv[1]))' "$1"
 }
 
-# storm WHAT EMULATOR PROGRAM MODE COUNT
+# storm WHAT EMULATOR PROGRAM MODE COUNT; again if the emulator itself failed and hangs, and only then
 storm()
 {
-	local total started returned
-	rm -rf "$T/seg" "$T/oracle" && mkdir "$T/seg" && : >"$T/oracle"
-	TALLY_DIR=$T/seg timeout 60 $2 "$3" "$4" "$T/oracle" "$5" >"$T/storm.log" 2>&1 ||
-		fail "$1 $4: exit code $?"
+	local total started returned try code
+	for try in 1 2 3 4 5; do
+		code=0
+		rm -rf "$T/seg" "$T/oracle" && mkdir "$T/seg" && : >"$T/oracle"
+		TALLY_DIR=$T/seg timeout -s KILL 12 $2 "$3" "$4" "$T/oracle" "$5" >"$T/storm.log" 2>&1 &
+		# timeout leads a process group, in which a hung grandchild may be left
+		wait $! || code=$?
+		kill -KILL -- -$! 2>/dev/null
+		[ "$code" = 137 ] && grep -q '^ERROR:\.\./\.\./' "$T/storm.log" || break
+		echo "$1 $4: the emulator failed, try $try"
+	done
+	[ "$code" = 0 ] || fail "$1 $4: exit code $code"
 	read -r started returned < <(oracle "$T/oracle")
 	total=$(held storm_total)
 	[ "$started" -gt 0 ] || fail "$1 $4: nothing was counted"
