@@ -55,7 +55,8 @@ for cc in "gcc -std=c11 -O0" "gcc -std=c11 -O2" "clang -std=c11 -O2" "g++ -x c++
 			sed -n 's/^[A-Zuvw] //p' >"$T/defined"
 		grep -q '^tally_process_' "$T/defined" || fail "$cc: nm shows nothing of tally"
 		grep -v -E -e '^tally_(id|home)_[a-z_]+$' -e '^several_(use|wrong)_0$' -e '^DW\.ref\.' \
-			-e '^(guard variable for )?tally_[a-z_]+_(\(.*\)(::[a-z]+)?)?$' "$T/defined" && fail "$cc $pic: names that others may have"
+			-e '^(guard variable for )?tally_[a-z_]+_(\(.*\)(::[a-z]+)?)?$' "$T/defined" &&
+			fail "$cc $pic: names that others may have"
 		readelf -W --symbols "$T/part0.o" | c++filt |
 			grep -E ' (GLOBAL|WEAK|UNIQUE) ' | grep -E 'tally_' | grep -v HIDDEN |
 			grep -v ' UND ' && fail "$cc $pic: symbols of tally that others can see"
