@@ -178,7 +178,10 @@ TALLY_SLOW_ void tally_attach_(void)
 	if (__atomic_load_n(&o->state, __ATOMIC_ACQUIRE) != TALLY_NEW_ || !__start_tally_desc)
 		return;
 	tally_sys_block_signals_(&signals);
-	if (tally_sys_(SYS_madvise, (long)p, sizeof(*p), TALLY_MADV_WIPEONFORK_, 0, 0, 0) == 0)
+	/* Emulators (qemu-user) say yes to whatever they don't know, and wipe nothing: who accepts an
+	 * advice that does not exist is not believed. */
+	if (tally_sys_(SYS_madvise, (long)p, sizeof(*p), -1, 0, 0, 0) != 0 &&
+		tally_sys_(SYS_madvise, (long)p, sizeof(*p), TALLY_MADV_WIPEONFORK_, 0, 0, 0) == 0)
 		o->wipes = 1;
 	for (uint32_t i = 0; i < TALLY_ATTACH_SPINS_; i++) {
 		uint32_t idle = 0;
@@ -198,7 +201,8 @@ TALLY_SLOW_ void tally_attach_(void)
 }
 
 /* So that a program's counters are seen before it counts. Files without counters attach nothing. */
-__attribute__((constructor(101), used)) static void tally_construct_(void)
+__attribute__((__constructor__(101), __used__, __no_instrument_function__)) static void
+tally_construct_(void)
 {
 	tally_attach_();
 }
@@ -207,13 +211,15 @@ __attribute__((constructor(101), used)) static void tally_construct_(void)
  * An object that is unloaded leaves its segment mapped: nothing tells dlclose from exit, after which
  * other threads still count. It leaves word where, for tally_reload_() if it is loaded again.
  */
-__attribute__((destructor(101), used)) static void tally_destruct_(void)
+__attribute__((__destructor__(101), __used__, __no_instrument_function__)) static void
+tally_destruct_(void)
 {
 	struct tally_segment *seg = tally_object_.segment;
 
-	if (!seg)
+	/* no system call at exit; a child that has not counted leaves no word, as it is its parent's row */
+	if (!seg || !tally_process_.pid)
 		return;
-	seg->unloaded_pid = tally_sys_getpid_();
+	seg->unloaded_pid = tally_process_.pid;
 	seg->unloaded_generation =
 		(uint32_t)__atomic_load_n(&tally_process_.generation, __ATOMIC_RELAXED);
 	__atomic_store_n(&seg->unloaded, (uint64_t)(uintptr_t)seg, __ATOMIC_RELEASE);
@@ -234,16 +240,20 @@ TALLY_FN_ void tally_cell_add_(uint64_t *cell, uint64_t n)
 }
 
 /*
- * May this be a child of vfork, of a process that has not drawn its generation? The kernel is asked whether
- * the parent has the same memory. That the parent has the number of the process that drew last says nothing:
- * numbers come again, and in other pid namespaces. Where the kernel does not tell, nobody draws, and all
- * count on the shared row.
+ * May this be a child of vfork, of a process that has not drawn its generation? libc registers a list
+ * of robust mutexes for each thread and for the child of fork, but not for that of vfork: who has one is
+ * none. Else (raw clone, other C libraries) the kernel is asked whether the parent has the same memory.
+ * Where it does not tell, nobody draws, and all count on the shared row.
  */
 TALLY_SLOW_ int tally_may_be_vfork_(uint32_t pid)
 {
 	uint32_t parent = (uint32_t)tally_sys_(SYS_getppid, 0, 0, 0, 0, 0, 0);
+	uint64_t list[2] = {0, 0};
 	long same;
 
+	if (tally_sys_(SYS_get_robust_list, 0, (long)&list[0], (long)&list[1], 0, 0, 0) == 0 &&
+		list[0])
+		return 0;
 	if (parent == 0 || tally_sys_(SYS_kcmp, pid, pid, TALLY_KCMP_VM_, 0, 0, 0) != 0)
 		return 1;
 	same = tally_sys_(SYS_kcmp, pid, parent, TALLY_KCMP_VM_, 0, 0, 0);
@@ -271,7 +281,11 @@ TALLY_SLOW_ uint64_t tally_generation_(void)
 			tally_draw_(pid);
 		__atomic_store_n(&p->busy, 0, __ATOMIC_RELEASE);
 	}
-	return pid == p->pid ? p->generation : 0;
+	if (pid != p->pid) { /* a child of vfork: it is not asked at each of its counts */
+		tally_thread_.retry = TALLY_RETRY_;
+		return 0;
+	}
+	return p->generation;
 }
 
 /*
@@ -359,11 +373,14 @@ TALLY_SLOW_ char *tally_claim_row_(uint64_t generation)
 {
 	struct tally_segment *seg = tally_object_.segment;
 	uint64_t claim = __atomic_fetch_add(&tally_object_.claims, 1, __ATOMIC_RELAXED);
-	uint64_t owner =
-		generation << 32 | (claim << TALLY_TID_BITS_ & UINT32_MAX) | tally_sys_gettid_();
-	uint32_t rows = __atomic_load_n(&seg->rows, __ATOMIC_ACQUIRE);
-	char *row = tally_take_free_row_(rows, owner);
+	uint32_t tid = tally_sys_gettid_(), rows = __atomic_load_n(&seg->rows, __ATOMIC_ACQUIRE);
+	uint64_t owner = generation << 32 | (claim << TALLY_TID_BITS_ & UINT32_MAX) | tid;
+	char *row;
 
+	/* a filter refuses it: others would take this thread for dead */
+	if ((int32_t)tid <= 0)
+		return (char *)0;
+	row = tally_take_free_row_(rows, owner);
 	while (!row) {
 		uint32_t freed = tally_free_dead_rows_(rows), before = rows;
 

@@ -96,7 +96,7 @@ TALLY_FN_ int tally_lock_(int fd)
  */
 TALLY_SLOW_ int tally_allocate_(const struct tally_plan_ *p, int fd)
 {
-	uint64_t limit[2];
+	uint64_t limit[2] = {0, 0};
 	char zero[512];
 	long r;
 
@@ -206,6 +206,7 @@ TALLY_SLOW_ char *tally_reload_(const struct tally_plan_ *p, int fd)
 	uint64_t at;
 	uint32_t id[4];
 
+	memset(&have, 0, sizeof(have));
 	if (tally_sys_(SYS_pread64, fd, (long)&have, sizeof(have), 0, 0, 0) != sizeof(have) ||
 		!have.unloaded || have.unloaded_pid != tally_sys_getpid_())
 		return (char *)0;
@@ -306,7 +307,7 @@ TALLY_SLOW_ void tally_file_name_(const struct tally_plan_ *p, uint64_t slot, ch
 TALLY_SLOW_ void tally_count_refused_(const struct tally_plan_ *p, int dir)
 {
 	struct tally_statx_ st;
-	uint64_t limit[2];
+	uint64_t limit[2] = {0, 0};
 	char name[128];
 	int fd;
 

@@ -10,12 +10,14 @@
 #include <tally/layout.h>
 
 /* aligned(8) because a compiler may align large objects more, and the section must have no gaps. */
-#define TALLY_PLACE_            __attribute__((visibility("hidden"), section("tally_desc"), aligned(8)))
-#define TALLY_HOME_PLACE_       __attribute__((visibility("hidden"), section("tally_cells"), aligned(8)))
-#define TALLY_EXTERN_(kind, id) extern struct kind tally_id_##id TALLY_PLACE_
-#define TALLY_EXTERN_COUNTER_(id)         \
-	TALLY_EXTERN_(tally_counter, id); \
-	extern struct tally_home_ tally_home_##id TALLY_HOME_PLACE_
+#define TALLY_PLACE_ \
+	__attribute__((__visibility__("hidden"), __section__("tally_desc"), __aligned__(8)))
+#define TALLY_HOME_PLACE_ \
+	__attribute__((__visibility__("hidden"), __section__("tally_cells"), __aligned__(8)))
+#define TALLY_EXTERN_(kind, symbol) extern struct kind symbol TALLY_PLACE_
+#define TALLY_EXTERN_COUNTER_(symbol)         \
+	TALLY_EXTERN_(tally_counter, symbol); \
+	extern struct tally_home_ symbol##_home_ TALLY_HOME_PLACE_
 
 /* Of arguments "help" or "help", labels: the first, and the labels or "". */
 #define TALLY_HELP_(...)            TALLY_FIRST_(__VA_ARGS__, 0)
@@ -70,66 +72,67 @@
 
 /* --- definitions ---------------------------------------------------------------------------- */
 
-#define TALLY_HEAD_(kind, type, id, name, unit)                              \
-	TALLY_CHECK_NAME_(type, "" name, "" unit);                           \
-	extern struct kind tally_id_##id TALLY_PLACE_ __attribute__((weak)); \
-	struct kind tally_id_##id __attribute__((used))
+#define TALLY_HEAD_(kind, type, symbol, name, unit)                       \
+	TALLY_CHECK_NAME_(type, "" name, "" unit);                        \
+	extern struct kind symbol TALLY_PLACE_ __attribute__((__weak__)); \
+	struct kind symbol __attribute__((__used__))
 
-#define TALLY_DEFINE_(kind, type, id, name, unit, scale, flags, ...)                             \
-	TALLY_HEAD_(kind, type, id, name, unit) = {{&tally_id_##id.d, 0, "" name,                \
+#define TALLY_DEFINE_(kind, type, symbol, name, unit, scale, flags, ...)                         \
+	TALLY_HEAD_(kind, type, symbol, name, unit) = {{&symbol.desc_, 0, "" name,               \
 		"" TALLY_HELP_(__VA_ARGS__), "" unit, TALLY_LABELS_OF_(__VA_ARGS__), 0, 0, 0, 0, \
 		0, 0, 0, TALLY_PLAIN_(type, scale, flags, (type) != TALLY_TYPE_INFO, 0, 0)}}
 
-#define TALLY_DEFINE_COUNTER_(id, name, unit, scale, ...)                                    \
-	extern struct tally_home_ tally_home_##id TALLY_HOME_PLACE_ __attribute__((weak));   \
-	struct tally_home_ tally_home_##id __attribute__((used)) = {0};                      \
-	TALLY_HEAD_(tally_counter, TALLY_TYPE_COUNTER, id, name, unit) = {                   \
-		{&tally_id_##id.d, &tally_home_##id.n, "" name, "" TALLY_HELP_(__VA_ARGS__), \
-			"" unit, TALLY_LABELS_OF_(__VA_ARGS__), 0, 0, 0, 0, 0, 0, 0,         \
+#define TALLY_DEFINE_COUNTER_(symbol, name, unit, scale, ...)                                      \
+	extern struct tally_home_ symbol##_home_ TALLY_HOME_PLACE_ __attribute__((__weak__));      \
+	struct tally_home_ symbol##_home_ __attribute__((__used__)) = {0};                         \
+	TALLY_HEAD_(tally_counter, TALLY_TYPE_COUNTER, symbol, name, unit) = {                     \
+		{&symbol.desc_, &symbol##_home_.n_, "" name, "" TALLY_HELP_(__VA_ARGS__), "" unit, \
+			TALLY_LABELS_OF_(__VA_ARGS__), 0, 0, 0, 0, 0, 0, 0,                        \
 			TALLY_PLAIN_(TALLY_TYPE_COUNTER, scale, 0, 1, 0, 0)}}
 
-#define TALLY_DEFINE_HISTOGRAM_(kind, id, name, unit, scale, min, max, error, ...)                \
-	TALLY_CHECK_RANGE_(min, max);                                                             \
-	TALLY_HEAD_(kind, TALLY_TYPE_HISTOGRAM, id, name, unit) = {{&tally_id_##id.d, 0, "" name, \
-		"" TALLY_HELP_(__VA_ARGS__), "" unit, TALLY_LABELS_OF_(__VA_ARGS__), 0, 0, 0, 0,  \
+#define TALLY_DEFINE_HISTOGRAM_(kind, symbol, name, unit, scale, min, max, error, ...)             \
+	TALLY_CHECK_RANGE_(min, max);                                                              \
+	TALLY_HEAD_(kind, TALLY_TYPE_HISTOGRAM, symbol, name, unit) = {{&symbol.desc_, 0, "" name, \
+		"" TALLY_HELP_(__VA_ARGS__), "" unit, TALLY_LABELS_OF_(__VA_ARGS__), 0, 0, 0, 0,   \
 		0, 0, 0, TALLY_RANGE_(scale, 0, 0, min, max, error)}}
 
 #define TALLY_COUNT_(array) (sizeof(array) / sizeof((array)[0]))
 
-#define TALLY_DEFINE_SET_(id, name, help, label, ...)                                          \
-	static const char *const tally_names_##id[] = {"" label};                              \
-	static const char *const tally_values_##id[] = {__VA_ARGS__};                          \
-	TALLY_HEAD_(tally_counters, TALLY_TYPE_COUNTER, id, name, "") = {{&tally_id_##id.d, 0, \
-		"" name, "" help, "", "", tally_names_##id, tally_values_##id, 0, 0, 0, 0, 0,  \
-		TALLY_PLAIN_(TALLY_TYPE_COUNTER, 0, 0, 1,                                      \
-			(uint32_t)(1 + TALLY_COUNT_(tally_values_##id)), 1)}}
+#define TALLY_DEFINE_SET_(symbol, name, help, label, ...)                                       \
+	static const char *const symbol##_names_[] = {"" label};                                \
+	static const char *const symbol##_values_[] = {__VA_ARGS__};                            \
+	TALLY_HEAD_(tally_counters, TALLY_TYPE_COUNTER, symbol, name, "") = {{&symbol.desc_, 0, \
+		"" name, "" help, "", "", symbol##_names_, symbol##_values_, 0, 0, 0, 0, 0,     \
+		TALLY_PLAIN_(TALLY_TYPE_COUNTER, 0, 0, 1,                                       \
+			(uint32_t)(1 + TALLY_COUNT_(symbol##_values_)), 1)}}
 
-#define TALLY_NAMES_(id, max, ...)                                                     \
+#define TALLY_NAMES_(symbol, max, ...)                                                 \
 	TALLY_STATIC_ASSERT((max) >= 1 && (max) <= 65535, "tally: 1 to 65535 series"); \
-	static const char *const tally_names_##id[] = {__VA_ARGS__};                   \
-	TALLY_STATIC_ASSERT(TALLY_COUNT_(tally_names_##id) <= 3, "tally: at most three labels")
+	static const char *const symbol##_names_[] = {__VA_ARGS__};                    \
+	TALLY_STATIC_ASSERT(TALLY_COUNT_(symbol##_names_) <= 3, "tally: at most three labels")
 
-#define TALLY_DEFINE_BY_(kind, type, id, name, unit, scale, cells, tail, help, max, ...)   \
-	TALLY_NAMES_(id, max, __VA_ARGS__);                                                \
-	TALLY_HEAD_(kind, type, id, name, unit) = {{&tally_id_##id.d, 0, "" name, "" help, \
-		"" unit, "", tally_names_##id, 0, 0, 0, 0, 0, 0,                           \
-		tail(type, scale, 0, cells, (max) + 1u, TALLY_COUNT_(tally_names_##id))}}
+#define TALLY_DEFINE_BY_(kind, type, symbol, name, unit, scale, cells, tail, help, max, ...) \
+	TALLY_NAMES_(symbol, max, __VA_ARGS__);                                              \
+	TALLY_HEAD_(kind, type, symbol, name, unit) = {{&symbol.desc_, 0, "" name, "" help,  \
+		"" unit, "", symbol##_names_, 0, 0, 0, 0, 0, 0,                              \
+		tail(type, scale, 0, cells, (max) + 1u, TALLY_COUNT_(symbol##_names_))}}
 
-#define TALLY_DEFINE_HISTOGRAM_BY_(id, name, unit, scale, min, max, error, help, max_series, ...) \
-	TALLY_CHECK_RANGE_(min, max);                                                             \
-	TALLY_NAMES_(id, max_series, __VA_ARGS__);                                                \
-	TALLY_HEAD_(tally_histograms, TALLY_TYPE_HISTOGRAM, id, name, unit) = {{&tally_id_##id.d, \
-		0, "" name, "" help, "" unit, "", tally_names_##id, 0, 0, 0, 0, 0, 0,             \
-		TALLY_RANGE_(scale, (max_series) + 1u, TALLY_COUNT_(tally_names_##id), min, max,  \
+#define TALLY_DEFINE_HISTOGRAM_BY_(                                                                \
+	symbol, name, unit, scale, min, max, error, help, max_series, ...)                         \
+	TALLY_CHECK_RANGE_(min, max);                                                              \
+	TALLY_NAMES_(symbol, max_series, __VA_ARGS__);                                             \
+	TALLY_HEAD_(tally_histograms, TALLY_TYPE_HISTOGRAM, symbol, name, unit) = {{&symbol.desc_, \
+		0, "" name, "" help, "" unit, "", symbol##_names_, 0, 0, 0, 0, 0, 0,               \
+		TALLY_RANGE_(scale, (max_series) + 1u, TALLY_COUNT_(symbol##_names_), min, max,    \
 			error)}}
 
 /* --- scopes --------------------------------------------------------------------------------- */
 
 #define TALLY_GLUE_(a, b)  a##b
 #define TALLY_GLUE2_(a, b) TALLY_GLUE_(a, b)
-#define TALLY_TIME_SCOPE_(id, weight)                                \
-	struct tally_scope_ TALLY_GLUE2_(tally_scope_, __COUNTER__)  \
-		__attribute__((cleanup(tally_scope_end_), unused)) = \
-			tally_scope_begin_(&tally_id_##id, weight)
+#define TALLY_TIME_SCOPE_(symbol, weight)                                    \
+	struct tally_scope_ TALLY_GLUE2_(tally_scope_, __COUNTER__)          \
+		__attribute__((__cleanup__(tally_scope_end_), __unused__)) = \
+			tally_scope_begin_(&symbol, weight)
 
 #endif

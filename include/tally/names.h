@@ -15,7 +15,9 @@
 #include <tally/system.h>
 
 #ifdef __cplusplus
-#define TALLY_CONST_FN_ __attribute__((visibility("hidden"), unused)) constexpr inline
+#define TALLY_CONST_FN_                                      \
+	__attribute__((__visibility__("hidden"), __unused__, \
+		__no_instrument_function__)) constexpr inline
 #else
 #define TALLY_CONST_FN_ TALLY_FN_
 #endif

@@ -8,14 +8,19 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/syscall.h>
 
 #ifdef __cplusplus
-#define TALLY_FN_   __attribute__((visibility("hidden"), unused)) inline
-#define TALLY_SLOW_ __attribute__((visibility("hidden"), unused, noinline, cold)) inline
+#define TALLY_FN_ \
+	__attribute__((__visibility__("hidden"), __unused__, __no_instrument_function__)) inline
+#define TALLY_SLOW_                                                                  \
+	__attribute__((__visibility__("hidden"), __unused__, __noinline__, __cold__, \
+		__no_instrument_function__)) inline
 #else
-#define TALLY_FN_   __attribute__((unused)) static inline
-#define TALLY_SLOW_ __attribute__((unused, noinline, cold)) static
+#define TALLY_FN_ __attribute__((__unused__, __no_instrument_function__)) static inline
+#define TALLY_SLOW_ \
+	__attribute__((__unused__, __noinline__, __cold__, __no_instrument_function__)) static
 #endif
 
 #if defined(__x86_64__)
@@ -54,7 +59,7 @@ TALLY_FN_ long tally_sys_(long nr, long a, long b, long c, long d, long e, long 
 #endif
 
 /* One copy for each linked object, however many files include this. */
-#define TALLY_ONE_ __attribute__((weak, visibility("hidden")))
+#define TALLY_ONE_ __attribute__((__weak__, __visibility__("hidden")))
 
 /* Values of the kernel's ABI; libc shows some of them only under feature macros. */
 enum tally_abi_ {
@@ -119,8 +124,10 @@ struct tally_flock_ {
 	int32_t pid, pad1;
 };
 
+/* MemorySanitizer does not see what the kernel writes for these calls: it is zero before. */
 TALLY_FN_ long tally_sys_statx_(int fd, const char *path, struct tally_statx_ *st)
 {
+	memset(st, 0, sizeof(*st));
 	return tally_sys_(
 		SYS_statx, fd, (long)path, TALLY_AT_EMPTY_PATH_, TALLY_STATX_BASIC_, (long)st, 0);
 }
@@ -163,7 +170,10 @@ TALLY_FN_ uint32_t tally_sys_gettid_(void)
 TALLY_SLOW_ size_t tally_sys_read_file_(const char *path, char *out, size_t size)
 {
 	int fd = tally_sys_open_(TALLY_AT_FDCWD_, path, TALLY_O_CLOEXEC_, 0);
-	long r = fd < 0 ? fd : tally_sys_(SYS_read, fd, (long)out, (long)size, 0, 0, 0);
+	long r;
+
+	memset(out, 0, size);
+	r = fd < 0 ? fd : tally_sys_(SYS_read, fd, (long)out, (long)size, 0, 0, 0);
 
 	if (fd >= 0)
 		tally_sys_close_(fd);

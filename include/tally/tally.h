@@ -47,32 +47,32 @@ extern "C" {
 
 /* One type each, so that the compiler tells a gauge from a counter. */
 struct tally_counter {
-	struct tally_desc_ d;
+	struct tally_desc_ desc_;
 };
 struct tally_home_ {
-	uint64_t n;
+	uint64_t n_;
 };
 struct tally_gauge {
-	struct tally_desc_ d;
+	struct tally_desc_ desc_;
 };
 struct tally_gauge_double {
-	struct tally_desc_ d;
+	struct tally_desc_ desc_;
 };
 struct tally_histogram {
-	struct tally_desc_ d;
+	struct tally_desc_ desc_;
 };
 struct tally_info {
-	struct tally_desc_ d;
+	struct tally_desc_ desc_;
 };
 /* Many series of one name, that differ by their labels. */
 struct tally_counters {
-	struct tally_desc_ d;
+	struct tally_desc_ desc_;
 };
 struct tally_gauges {
-	struct tally_desc_ d;
+	struct tally_desc_ desc_;
 };
 struct tally_histograms {
-	struct tally_desc_ d;
+	struct tally_desc_ desc_;
 };
 
 /*
@@ -80,16 +80,16 @@ struct tally_histograms {
  * that defines it. A value: copy it as you like.
  */
 struct tally_counter_handle {
-	struct tally_desc_ *d;
-	uint32_t cell;
+	struct tally_desc_ *desc_;
+	uint32_t cell_;
 };
 struct tally_gauge_handle {
-	struct tally_desc_ *d;
-	uint32_t cell;
+	struct tally_desc_ *desc_;
+	uint32_t cell_;
 };
 struct tally_histogram_handle {
-	struct tally_desc_ *d;
-	uint32_t cell;
+	struct tally_desc_ *desc_;
+	uint32_t cell_;
 };
 
 /* A thread's own row. It is valid while its generation is that of the process. */
@@ -119,7 +119,8 @@ struct tally_process_ {
 };
 
 #ifdef TALLY_TLS_MODEL
-#define TALLY_TLS_ __attribute__((weak, visibility("hidden"), tls_model(TALLY_TLS_MODEL)))
+#define TALLY_TLS_ \
+	__attribute__((__weak__, __visibility__("hidden"), __tls_model__(TALLY_TLS_MODEL)))
 #else
 #define TALLY_TLS_ TALLY_ONE_
 #endif
@@ -127,7 +128,7 @@ struct tally_process_ {
 extern __thread struct tally_thread_ tally_thread_ TALLY_TLS_;
 __thread struct tally_thread_ tally_thread_ TALLY_TLS_ = {1, 0, 0, 0, 0};
 
-extern struct tally_process_ tally_process_ TALLY_ONE_ __attribute__((aligned(TALLY_PAGE_)));
+extern struct tally_process_ tally_process_ TALLY_ONE_ __attribute__((__aligned__(TALLY_PAGE_)));
 struct tally_process_ tally_process_;
 
 #ifdef __cplusplus
@@ -140,18 +141,19 @@ struct tally_process_ tally_process_;
 /* --- counters ------------------------------------------------------------------------------- */
 
 /* A counter only goes up. Shown as NAME_total. */
-#define TALLY_COUNTER(id, name, ...) TALLY_COUNTER_UNIT(id, name, "", __VA_ARGS__)
+#define TALLY_COUNTER(id, name, ...) TALLY_DEFINE_COUNTER_(tally_id_##id, name, "", 0, __VA_ARGS__)
 /* With a unit ("bytes", "seconds"), which OpenMetrics wants at the end of the name too. */
-#define TALLY_COUNTER_UNIT(id, name, unit, ...) TALLY_COUNTER_SCALED(id, name, unit, 0, __VA_ARGS__)
+#define TALLY_COUNTER_UNIT(id, name, unit, ...) \
+	TALLY_DEFINE_COUNTER_(tally_id_##id, name, unit, 0, __VA_ARGS__)
 /* What is shown is the count x 10^scale: nanoseconds as seconds with scale -9. -18 <= scale <= 18. */
 #define TALLY_COUNTER_SCALED(id, name, unit, scale, ...) \
-	TALLY_DEFINE_COUNTER_(id, name, unit, scale, __VA_ARGS__)
+	TALLY_DEFINE_COUNTER_(tally_id_##id, name, unit, scale, __VA_ARGS__)
 
-#define TALLY_INC(id) TALLY_ADD(id, 1)
+#define TALLY_INC(id) tally_add_(&tally_id_##id, &tally_id_##id##_home_, 1)
 /* n is taken as unsigned 64 bit; the counter wraps at 2^64. */
-#define TALLY_ADD(id, n) tally_add_(&tally_id_##id, &tally_home_##id, (uint64_t)(n))
+#define TALLY_ADD(id, n) tally_add_(&tally_id_##id, &tally_id_##id##_home_, (uint64_t)(n))
 /* What this process and those forked from it have counted, uint64_t; for tests and logs. */
-#define TALLY_VALUE(id) tally_value_(&tally_id_##id.d, 0)
+#define TALLY_VALUE(id) tally_value_(&tally_id_##id.desc_, 0)
 
 /* --- gauges --------------------------------------------------------------------------------- */
 
@@ -159,25 +161,28 @@ struct tally_process_ tally_process_;
  * A gauge goes up and down: a signed number, or a double. What is shown is the sum over the segments of
  * the program's living processes; a process and its forks have one gauge between them.
  */
-#define TALLY_GAUGE(id, name, ...)            TALLY_GAUGE_UNIT(id, name, "", __VA_ARGS__)
-#define TALLY_GAUGE_UNIT(id, name, unit, ...) TALLY_GAUGE_SCALED(id, name, unit, 0, __VA_ARGS__)
+#define TALLY_GAUGE(id, name, ...) \
+	TALLY_DEFINE_(tally_gauge, TALLY_TYPE_GAUGE, tally_id_##id, name, "", 0, 0, __VA_ARGS__)
+#define TALLY_GAUGE_UNIT(id, name, unit, ...) \
+	TALLY_DEFINE_(tally_gauge, TALLY_TYPE_GAUGE, tally_id_##id, name, unit, 0, 0, __VA_ARGS__)
 #define TALLY_GAUGE_SCALED(id, name, unit, scale, ...) \
-	TALLY_DEFINE_(tally_gauge, TALLY_TYPE_GAUGE, id, name, unit, scale, 0, __VA_ARGS__)
-#define TALLY_GAUGE_DOUBLE(id, name, unit, ...) \
-	TALLY_DEFINE_(                          \
-		tally_gauge_double, TALLY_TYPE_GAUGE_DOUBLE, id, name, unit, 0, 0, __VA_ARGS__)
+	TALLY_DEFINE_(                                 \
+		tally_gauge, TALLY_TYPE_GAUGE, tally_id_##id, name, unit, scale, 0, __VA_ARGS__)
+#define TALLY_GAUGE_DOUBLE(id, name, unit, ...)                                                  \
+	TALLY_DEFINE_(tally_gauge_double, TALLY_TYPE_GAUGE_DOUBLE, tally_id_##id, name, unit, 0, \
+		0, __VA_ARGS__)
 /* A gauge of which several processes show the highest: for what TALLY_GAUGE_MAX has seen. */
-#define TALLY_PEAK(id, name, unit, ...) \
-	TALLY_DEFINE_(                  \
-		tally_gauge, TALLY_TYPE_GAUGE, id, name, unit, 0, TALLY_FLAG_PEAK, __VA_ARGS__)
+#define TALLY_PEAK(id, name, unit, ...)                                            \
+	TALLY_DEFINE_(tally_gauge, TALLY_TYPE_GAUGE, tally_id_##id, name, unit, 0, \
+		TALLY_FLAG_PEAK, __VA_ARGS__)
 
 /* Set is a plain store that others see at once; of two threads that set, the last one wins. */
-#define TALLY_GAUGE_SET(id, v) tally_gauge_set_(&tally_id_##id.d, 0, (int64_t)(v))
+#define TALLY_GAUGE_SET(id, v) tally_gauge_set_(&tally_id_##id.desc_, 0, (int64_t)(v))
 /* n may be negative. Atomic: 20 cycles, more if threads contend for the same gauge. */
-#define TALLY_GAUGE_ADD(id, n) tally_gauge_add_(&tally_id_##id.d, 0, (int64_t)(n))
+#define TALLY_GAUGE_ADD(id, n) tally_gauge_add_(&tally_id_##id.desc_, 0, (int64_t)(n))
 /* Raises it to v if it is lower: a load, and an atomic exchange only where it is. */
-#define TALLY_GAUGE_MAX(id, v) tally_gauge_max_(&tally_id_##id.d, 0, (int64_t)(v))
-#define TALLY_GAUGE_VALUE(id)  ((int64_t)tally_value_(&tally_id_##id.d, 0))
+#define TALLY_GAUGE_MAX(id, v) tally_gauge_max_(&tally_id_##id.desc_, 0, (int64_t)(v))
+#define TALLY_GAUGE_VALUE(id)  ((int64_t)tally_value_(&tally_id_##id.desc_, 0))
 
 #define TALLY_GAUGE_DOUBLE_SET(id, v) tally_double_set_(&tally_id_##id, (double)(v))
 #define TALLY_GAUGE_DOUBLE_ADD(id, n) tally_double_add_(&tally_id_##id, (double)(n))
@@ -194,33 +199,37 @@ struct tally_process_ tally_process_;
  * Takes 8 bytes a bucket and thread: 4 buckets for each power of two at 25 %.
  */
 #define TALLY_HISTOGRAM(id, name, unit, min, max, ...) \
-	TALLY_HISTOGRAM_FULL(id, name, unit, 0, min, max, 25, __VA_ARGS__)
+	TALLY_DEFINE_HISTOGRAM_(                       \
+		tally_histogram, tally_id_##id, name, unit, 0, min, max, 25, __VA_ARGS__)
 #define TALLY_HISTOGRAM_FULL(id, name, unit, scale, min, max, error, ...) \
 	TALLY_DEFINE_HISTOGRAM_(                                          \
-		tally_histogram, id, name, unit, scale, min, max, error, __VA_ARGS__)
+		tally_histogram, tally_id_##id, name, unit, scale, min, max, error, __VA_ARGS__)
 /* Of times, recorded in nanoseconds and shown in seconds: from 1 us to 17 s. */
-#define TALLY_TIMER(id, name, ...) TALLY_TIMER_RANGE(id, name, 1024, 16000000000, __VA_ARGS__)
-#define TALLY_TIMER_RANGE(id, name, min_ns, max_ns, ...) \
-	TALLY_HISTOGRAM_FULL(id, name, "seconds", -9, min_ns, max_ns, 25, __VA_ARGS__)
+#define TALLY_TIMER(id, name, ...)                                                         \
+	TALLY_DEFINE_HISTOGRAM_(tally_histogram, tally_id_##id, name, "seconds", -9, 1024, \
+		16000000000, 25, __VA_ARGS__)
+#define TALLY_TIMER_RANGE(id, name, min_ns, max_ns, ...)                                     \
+	TALLY_DEFINE_HISTOGRAM_(tally_histogram, tally_id_##id, name, "seconds", -9, min_ns, \
+		max_ns, 25, __VA_ARGS__)
 
-#define TALLY_RECORD(id, v) tally_record_(&tally_id_##id.d, 0, (uint64_t)(v), 1)
+#define TALLY_RECORD(id, v) tally_record_(&tally_id_##id.desc_, 0, (uint64_t)(v), 1)
 /* How many values were recorded, their sum, and how many of them in the bucket of v: uint64_t. */
-#define TALLY_HISTOGRAM_COUNT(id)     tally_value_(&tally_id_##id.d, 0)
-#define TALLY_HISTOGRAM_SUM(id)       tally_value_sum_(&tally_id_##id.d, 0)
-#define TALLY_HISTOGRAM_BUCKET(id, v) tally_value_bucket_(&tally_id_##id.d, 0, (uint64_t)(v))
+#define TALLY_HISTOGRAM_COUNT(id)     tally_value_(&tally_id_##id.desc_, 0)
+#define TALLY_HISTOGRAM_SUM(id)       tally_value_sum_(&tally_id_##id.desc_, 0)
+#define TALLY_HISTOGRAM_BUCKET(id, v) tally_value_bucket_(&tally_id_##id.desc_, 0, (uint64_t)(v))
 
 /* --- timers --------------------------------------------------------------------------------- */
 
 /* From here to the end of the block, however it is left, into this timer. Two reads of the clock. */
-#define TALLY_TIME(id) TALLY_TIME_SCOPE_(id, 1)
+#define TALLY_TIME(id) TALLY_TIME_SCOPE_(tally_id_##id, 1)
 /*
  * The same for one run in n, drawn at random, which then counts n times: counts and sum are right in
  * the mean, and the clock is paid for once in n. n is at least 1.
  */
-#define TALLY_TIME_SAMPLED(id, n) TALLY_TIME_SCOPE_(id, tally_sample_(n))
+#define TALLY_TIME_SAMPLED(id, n) TALLY_TIME_SCOPE_(tally_id_##id, tally_sample_(n))
 /* By hand: struct tally_start s = TALLY_START(); ... TALLY_STOP(id, s); */
 #define TALLY_START()         tally_start_()
-#define TALLY_STOP(id, start) TALLY_RECORD(id, tally_elapsed_(start))
+#define TALLY_STOP(id, start) tally_record_(&tally_id_##id.desc_, 0, tally_elapsed_(start), 1)
 
 /* --- labels --------------------------------------------------------------------------------- */
 
@@ -232,7 +241,7 @@ struct tally_process_ tally_process_;
 
 /* Always 1: what it says is in its labels. Shown as NAME_info. */
 #define TALLY_INFO(id, name, ...) \
-	TALLY_DEFINE_(tally_info, TALLY_TYPE_INFO, id, name, "", 0, 0, __VA_ARGS__)
+	TALLY_DEFINE_(tally_info, TALLY_TYPE_INFO, tally_id_##id, name, "", 0, 0, __VA_ARGS__)
 
 /*
  * A counter for each value of a label, all known beforehand and counted by their number from 0 on:
@@ -240,8 +249,8 @@ struct tally_process_ tally_process_;
  * TALLY_INC_AT(by_method, 1). A number that is too large counts as "overflow".
  */
 #define TALLY_COUNTER_SET(id, name, help, label, ...) \
-	TALLY_DEFINE_SET_(id, name, help, label, __VA_ARGS__)
-#define TALLY_INC_AT(id, i)    TALLY_ADD_AT(id, i, 1)
+	TALLY_DEFINE_SET_(tally_id_##id, name, help, label, __VA_ARGS__)
+#define TALLY_INC_AT(id, i)    tally_add_at_(&tally_id_##id, (uint64_t)(i), 1)
 #define TALLY_ADD_AT(id, i, n) tally_add_at_(&tally_id_##id, (uint64_t)(i), (uint64_t)(n))
 
 /*
@@ -249,15 +258,15 @@ struct tally_process_ tally_process_;
  * then is counted in one more, whose labels are "overflow", and readers say which values were the first.
  * One to three labels; values of at most 118 bytes together.
  */
-#define TALLY_COUNTER_BY(id, name, help, max, ...)                                             \
-	TALLY_DEFINE_BY_(tally_counters, TALLY_TYPE_COUNTER, id, name, "", 0, 1, TALLY_PLAIN_, \
-		help, max, __VA_ARGS__)
-#define TALLY_GAUGE_BY(id, name, help, max, ...)                                                 \
-	TALLY_DEFINE_BY_(tally_gauges, TALLY_TYPE_GAUGE, id, name, "", 0, 1, TALLY_PLAIN_, help, \
-		max, __VA_ARGS__)
+#define TALLY_COUNTER_BY(id, name, help, max, ...)                                          \
+	TALLY_DEFINE_BY_(tally_counters, TALLY_TYPE_COUNTER, tally_id_##id, name, "", 0, 1, \
+		TALLY_PLAIN_, help, max, __VA_ARGS__)
+#define TALLY_GAUGE_BY(id, name, help, max, ...)                                        \
+	TALLY_DEFINE_BY_(tally_gauges, TALLY_TYPE_GAUGE, tally_id_##id, name, "", 0, 1, \
+		TALLY_PLAIN_, help, max, __VA_ARGS__)
 #define TALLY_HISTOGRAM_BY(id, name, unit, scale, min, max, error, help, max_series, ...) \
 	TALLY_DEFINE_HISTOGRAM_BY_(                                                       \
-		id, name, unit, scale, min, max, error, help, max_series, __VA_ARGS__)
+		tally_id_##id, name, unit, scale, min, max, error, help, max_series, __VA_ARGS__)
 
 /*
  * The handle of a series, made if it is new: keep it, then counting by it costs what a plain counter
@@ -276,18 +285,18 @@ struct tally_process_ tally_process_;
 #define TALLY_GAUGE_ADD_H(handle, n) tally_gauge_add_h_(handle, (int64_t)(n))
 #define TALLY_RECORD_H(handle, v)    tally_record_h_(handle, (uint64_t)(v))
 /* What the series has counted, or the gauge is, since its segment was made: uint64_t. */
-#define TALLY_VALUE_H(handle) tally_value_((handle).d, (handle).cell)
+#define TALLY_VALUE_H(handle) tally_value_((handle).desc_, (handle).cell_)
 
 /* --- in other files ------------------------------------------------------------------------- */
 
 /* To use in this file what another file of the same program or shared object defines. */
-#define TALLY_EXTERN(id)              TALLY_EXTERN_COUNTER_(id)
-#define TALLY_GAUGE_EXTERN(id)        TALLY_EXTERN_(tally_gauge, id)
-#define TALLY_GAUGE_DOUBLE_EXTERN(id) TALLY_EXTERN_(tally_gauge_double, id)
-#define TALLY_HISTOGRAM_EXTERN(id)    TALLY_EXTERN_(tally_histogram, id)
-#define TALLY_COUNTERS_EXTERN(id)     TALLY_EXTERN_(tally_counters, id) /* _SET and _BY */
-#define TALLY_GAUGES_EXTERN(id)       TALLY_EXTERN_(tally_gauges, id)
-#define TALLY_HISTOGRAMS_EXTERN(id)   TALLY_EXTERN_(tally_histograms, id)
+#define TALLY_EXTERN(id)              TALLY_EXTERN_COUNTER_(tally_id_##id)
+#define TALLY_GAUGE_EXTERN(id)        TALLY_EXTERN_(tally_gauge, tally_id_##id)
+#define TALLY_GAUGE_DOUBLE_EXTERN(id) TALLY_EXTERN_(tally_gauge_double, tally_id_##id)
+#define TALLY_HISTOGRAM_EXTERN(id)    TALLY_EXTERN_(tally_histogram, tally_id_##id)
+#define TALLY_COUNTERS_EXTERN(id)     TALLY_EXTERN_(tally_counters, tally_id_##id) /* _SET and _BY */
+#define TALLY_GAUGES_EXTERN(id)       TALLY_EXTERN_(tally_gauges, tally_id_##id)
+#define TALLY_HISTOGRAMS_EXTERN(id)   TALLY_EXTERN_(tally_histograms, tally_id_##id)
 
 /* --- the hot path --------------------------------------------------------------------------- */
 
@@ -307,7 +316,7 @@ TALLY_FN_ void tally_add_(struct tally_counter *c, struct tally_home_ *home, uin
 	if (TALLY_HAS_ROW_())
 		tally_cell_add_((uint64_t *)((uintptr_t)home + TALLY_READ_(tally_thread_.way)), n);
 	else
-		tally_add_slow_(&c->d, 0, n);
+		tally_add_slow_(&c->desc_, 0, n);
 }
 
 /* n values v: first the count, then the sum. cell 0: the descriptor knows it. */
@@ -361,12 +370,12 @@ TALLY_FN_ uint64_t tally_from_double_(double v)
 
 TALLY_FN_ void tally_double_set_(struct tally_gauge_double *g, double v)
 {
-	__atomic_store_n(tally_gauge_cell_(&g->d, 0), tally_from_double_(v), __ATOMIC_RELAXED);
+	__atomic_store_n(tally_gauge_cell_(&g->desc_, 0), tally_from_double_(v), __ATOMIC_RELAXED);
 }
 
 TALLY_FN_ void tally_double_add_(struct tally_gauge_double *g, double n)
 {
-	uint64_t *at = tally_gauge_cell_(&g->d, 0);
+	uint64_t *at = tally_gauge_cell_(&g->desc_, 0);
 	uint64_t now = __atomic_load_n(at, __ATOMIC_RELAXED);
 
 	while (!__atomic_compare_exchange_n(at, &now, tally_from_double_(tally_to_double_(now) + n),
@@ -376,7 +385,7 @@ TALLY_FN_ void tally_double_add_(struct tally_gauge_double *g, double n)
 
 TALLY_FN_ void tally_double_max_(struct tally_gauge_double *g, double v)
 {
-	uint64_t *at = tally_gauge_cell_(&g->d, 0);
+	uint64_t *at = tally_gauge_cell_(&g->desc_, 0);
 	uint64_t now = __atomic_load_n(at, __ATOMIC_RELAXED);
 
 	while (tally_to_double_(now) < v &&
@@ -387,43 +396,43 @@ TALLY_FN_ void tally_double_max_(struct tally_gauge_double *g, double v)
 
 TALLY_FN_ double tally_double_value_(struct tally_gauge_double *g)
 {
-	return tally_to_double_(tally_value_(&g->d, 0));
+	return tally_to_double_(tally_value_(&g->desc_, 0));
 }
 
 TALLY_FN_ void tally_add_at_(struct tally_counters *c, uint64_t i, uint64_t n)
 {
-	uint32_t last = c->d.slots - 1, at = 8 * (i < last ? (uint32_t)i : last);
+	uint32_t last = c->desc_.slots - 1, at = 8 * (i < last ? (uint32_t)i : last);
 
 	if (TALLY_HAS_ROW_())
 		tally_cell_add_((uint64_t *)(void *)(TALLY_READ_(tally_thread_.row) + at +
-						     TALLY_READ_(c->d.cell)),
+						     TALLY_READ_(c->desc_.cell)),
 			n);
 	else
-		tally_add_at_slow_(&c->d, at, n);
+		tally_add_at_slow_(&c->desc_, at, n);
 }
 
 /* A handle without a cell is one of an object that will never have rows. */
 TALLY_FN_ void tally_add_h_(struct tally_counter_handle h, uint64_t n)
 {
 	if (TALLY_HAS_ROW_())
-		tally_cell_add_((uint64_t *)(void *)(TALLY_READ_(tally_thread_.row) + h.cell), n);
+		tally_cell_add_((uint64_t *)(void *)(TALLY_READ_(tally_thread_.row) + h.cell_), n);
 	else
-		tally_add_slow_(h.d, h.cell, n);
+		tally_add_slow_(h.desc_, h.cell_, n);
 }
 
 TALLY_FN_ void tally_set_h_(struct tally_gauge_handle h, int64_t v)
 {
-	tally_gauge_set_(h.d, h.cell, v);
+	tally_gauge_set_(h.desc_, h.cell_, v);
 }
 
 TALLY_FN_ void tally_gauge_add_h_(struct tally_gauge_handle h, int64_t n)
 {
-	tally_gauge_add_(h.d, h.cell, n);
+	tally_gauge_add_(h.desc_, h.cell_, n);
 }
 
 TALLY_FN_ void tally_record_h_(struct tally_histogram_handle h, uint64_t v)
 {
-	tally_record_(h.d, h.cell, v, 1);
+	tally_record_(h.desc_, h.cell_, v, 1);
 }
 
 /* --- handles -------------------------------------------------------------------------------- */
@@ -443,7 +452,7 @@ TALLY_SLOW_ uint32_t tally_resolve_(
 TALLY_FN_ struct tally_counter_handle tally_counter_handle_(
 	struct tally_counters *m, const char *a, const char *b, const char *c)
 {
-	struct tally_counter_handle h = {&m->d, tally_resolve_(&m->d, a, b, c)};
+	struct tally_counter_handle h = {&m->desc_, tally_resolve_(&m->desc_, a, b, c)};
 
 	return h;
 }
@@ -451,7 +460,7 @@ TALLY_FN_ struct tally_counter_handle tally_counter_handle_(
 TALLY_FN_ struct tally_gauge_handle tally_gauge_handle_(
 	struct tally_gauges *m, const char *a, const char *b, const char *c)
 {
-	struct tally_gauge_handle h = {&m->d, tally_resolve_(&m->d, a, b, c)};
+	struct tally_gauge_handle h = {&m->desc_, tally_resolve_(&m->desc_, a, b, c)};
 
 	return h;
 }
@@ -459,7 +468,7 @@ TALLY_FN_ struct tally_gauge_handle tally_gauge_handle_(
 TALLY_FN_ struct tally_histogram_handle tally_histogram_handle_(
 	struct tally_histograms *m, const char *a, const char *b, const char *c)
 {
-	struct tally_histogram_handle h = {&m->d, tally_resolve_(&m->d, a, b, c)};
+	struct tally_histogram_handle h = {&m->desc_, tally_resolve_(&m->desc_, a, b, c)};
 
 	return h;
 }
@@ -494,7 +503,7 @@ TALLY_FN_ struct tally_scope_ tally_scope_begin_(struct tally_histogram *h, uint
 TALLY_FN_ void tally_scope_end_(struct tally_scope_ *s)
 {
 	if (s->weight)
-		tally_record_(&s->h->d, 0, tally_elapsed_(s->start), s->weight);
+		tally_record_(&s->h->desc_, 0, tally_elapsed_(s->start), s->weight);
 }
 
 #endif
