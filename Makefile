@@ -126,16 +126,27 @@ $(B)/tests/bench/peer_scrape: tests/bench/peer_scrape.cc tests/bench/peer.h
 	@mkdir -p $(@D)
 	$(CXX) -std=c++17 -Wall -Wextra -I. $(CFLAGS) $< -o $@ -lprometheus-cpp-pull -lprometheus-cpp-core
 
-# Compiled as applications are: the header alone, in both languages.
-STORMS := $(B)/tests/race/storm $(B)/tests/race/storm-cxx
+# Compiled as applications are: the header alone, in both languages. storm-so is a shared object, and
+# storm-step static, so that it has few instructions.
+STORM_SRC := $(filter-out tests/race/storm-so.c,$(wildcard tests/race/storm*.c))
+STORMS_C := $(patsubst %.c,$(B)/%,$(STORM_SRC))
+STORMS_CXX := $(STORMS_C:%=%-cxx)
+STORM_SO := $(B)/tests/race/storm-so.so $(B)/tests/race/storm-so-cxx.so
+STORM_HEADERS := $(wildcard include/tally/*.h tests/race/oracle.h tests/race/storm*.h)
 APP_WARN := -Wall -Wextra -Wpedantic -Wconversion -Wshadow
-$(B)/tests/race/storm: tests/race/storm.c $(wildcard include/tally/*.h)
-	@mkdir -p $(@D)
-	$(CC) -std=c11 $(APP_WARN) -O2 -g -Iinclude $< -o $@ -pthread
-$(B)/tests/race/storm-cxx: tests/race/storm.c $(wildcard include/tally/*.h)
-	@mkdir -p $(@D)
-	$(CXX) -std=c++17 -x c++ $(APP_WARN) -O2 -g -Iinclude $< -o $@ -pthread
-$(B)/tests/race/test_exact: | $(STORMS)
+APP_C = @mkdir -p $(@D); echo "app $@"; $(CC) -std=c11 $(APP_WARN) -O2 -g -Iinclude $< -o $@ -pthread
+APP_CXX = @mkdir -p $(@D); echo "app $@"; $(CXX) -std=c++17 -x c++ $(APP_WARN) -O2 -g -Iinclude $< -o $@ -pthread
+$(STORMS_C): $(B)/%: %.c $(STORM_HEADERS)
+	$(APP_C) $(STORM_LINK)
+$(STORMS_CXX): $(B)/%-cxx: %.c $(STORM_HEADERS)
+	$(APP_CXX) $(STORM_LINK)
+$(B)/tests/race/storm-so.so: tests/race/storm-so.c $(STORM_HEADERS)
+	$(APP_C) -shared -fPIC -DTALLY_OBJECT='"storm-so"'
+$(B)/tests/race/storm-so-cxx.so: tests/race/storm-so.c $(STORM_HEADERS)
+	$(APP_CXX) -shared -fPIC -DTALLY_OBJECT='"storm-so"'
+$(B)/tests/race/storm-dl $(B)/tests/race/storm-dl-cxx: STORM_LINK = -rdynamic -ldl
+$(B)/tests/race/storm-step $(B)/tests/race/storm-step-cxx: STORM_LINK = -static
+$(filter $(B)/tests/race/test_exact%,$(TESTS)): | $(STORMS_C) $(STORMS_CXX) $(STORM_SO)
 
 # Programs that live and die in the lifecycle tests; the static one needs no file of a container.
 LIVES := $(addprefix $(B)/tests/race/,life life-static life-wide)
