@@ -47,7 +47,7 @@ static void mode_migrate(void)
 	must(sched_getaffinity(0, sizeof(all), &all) == 0);
 	for (int i = 0; i < 3; i++)
 		must(pthread_create(&t[i], NULL, moved_main, (void *)(uintptr_t)&targets[i]) == 0);
-	for (unsigned i = 0; moves < 2000 * (uint64_t)storm_scale; i++) {
+	for (unsigned i = 0; moves < 1000 * (uint64_t)storm_scale; i++) {
 		nth_cpu(&all, i / 3, &one);
 		if (targets[i % 3])
 			moves += sched_setaffinity(targets[i % 3], sizeof(one), &one) == 0;

@@ -94,7 +94,7 @@ static void check_stops(const char *program)
 	struct run r;
 	struct oracle *o = start_pair(&r, program);
 
-	for (long i = 0; i < 400 * exact_scale(); i++) {
+	for (long i = 0; i < 200 * exact_scale(); i++) {
 		kill(-r.pid, SIGSTOP);
 		usleep((useconds_t)test_rand_below(200));
 		kill(-r.pid, SIGCONT);
@@ -166,7 +166,7 @@ static void check_cpusets(const char *program, const cpu_set_t *all)
 	char pids[2][16], own[2][16];
 	struct run r;
 	struct oracle *o = start_pair(&r, program);
-	long moves = 0, rounds = 400 * exact_scale();
+	long moves = 0, rounds = 200 * exact_scale();
 	int code, cpu = -1;
 
 	for (int i = 0; i < 2; i++) {
