@@ -146,7 +146,8 @@ $(B)/tests/race/storm-so-cxx.so: tests/race/storm-so.c $(STORM_HEADERS)
 	$(APP_CXX) -shared -fPIC -DTALLY_OBJECT='"storm-so"'
 $(B)/tests/race/storm-dl $(B)/tests/race/storm-dl-cxx: STORM_LINK = -rdynamic -ldl
 $(B)/tests/race/storm-step $(B)/tests/race/storm-step-cxx: STORM_LINK = -static
-$(filter $(B)/tests/race/test_exact%,$(TESTS)): | $(STORMS_C) $(STORMS_CXX) $(STORM_SO)
+EXACT_TESTS := $(filter $(B)/tests/race/test_exact%,$(TESTS))
+$(EXACT_TESTS): | $(STORMS_C) $(STORMS_CXX) $(STORM_SO)
 
 # Programs that live and die in the lifecycle tests; the static one needs no file of a container.
 LIVES := $(addprefix $(B)/tests/race/,life life-static life-wide)
@@ -194,7 +195,7 @@ SUBMAKE = echo building && $(MAKE) -s --no-print-directory $(if $(filter -j%,$(M
 OWNED = @+tools/packaging/owned.sh
 
 PACKAGES := $(addprefix packages-,build build-check build-check-bench build-memcached)
-.PHONY: check-long-lifecycle
+.PHONY: check-long check-long-lifecycle
 .PHONY: all help tests benches demo demo-memcached check bench lint check-fresh check-mutants \
 	install clean $(PACKAGES)
 $(PACKAGES): packages-%:
@@ -210,6 +211,8 @@ demo-memcached: packages-build-memcached ## build memcached with tally counters 
 	$(OWNED) sh -c '$(SUBMAKE) all && tools/demo/memcached.sh'
 check: packages-build-check ## build everything and run all tests; TEST=name runs some
 	$(OWNED) sh -c '$(SUBMAKE) all tests && tests/lib/run.sh $(TEST)'
+check-long: packages-build-check ## storms of counters for minutes, 10^9 increments and more, into docs/results/exact.txt
+	$(OWNED) sh -c '$(SUBMAKE) $(EXACT_TESTS) && tests/lib/check-long.sh'
 check-long-lifecycle: packages-build-check ## lifecycle tests at full length (20 min), into docs/results
 	$(OWNED) sh -c '$(SUBMAKE) all tests && tests/lib/long-lifecycle.sh'
 bench: packages-build-check-bench ## run the benchmarks (BENCH=name: one) into build/bench and docs/benchmarks.md

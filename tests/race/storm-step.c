@@ -31,9 +31,18 @@ static void mark(void)
 }
 
 /* From the start of the process: what constructors do, the first increment, later ones. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wprio-ctor-dtor"
+__attribute__((constructor(100))) static void before_tally(int argc, char **argv, char **envp)
+{
+	(void)envp;
+	if (argc > 3 && strcmp(argv[1], "alone") == 0 && storm_open(argv) == 0)
+		handle();
+}
+#pragma GCC diagnostic pop
+
 static void mode_alone(void)
 {
-	handle();
 	mark();
 	count_many(count);
 }

@@ -306,13 +306,13 @@ static void mode_vfork_threads(void)
 {
 	struct sigaction sa;
 	pthread_t t;
-	long rounds = 30 * storm_scale;
+	int rounds = 30;
 
 	memset(&sa, 0, sizeof(sa));
 	sa.sa_handler = on_signal;
 	sigaction(SIGUSR1, &sa, NULL);
 	must(pthread_create(&t, NULL, thread_main, NULL) == 0);
-	for (long i = 0; i < rounds; i++)
+	for (int i = 0; i < rounds; i++)
 		if (i % 2 == 0 && fork() == 0) {
 			count_many(count);
 			run_all(3, vforking_main, NULL);
