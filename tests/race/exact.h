@@ -199,6 +199,18 @@ static inline void read_segments(const struct run *r, bool dead, struct result *
 	buf_release(&rows_buf);
 }
 
+static inline void remove_segments(const struct run *r)
+{
+	DIR *d = opendir(r->seg);
+	struct dirent *e;
+
+	cr_assert_not_null(d);
+	while ((e = readdir(d)))
+		if (e->d_name[0] != '.')
+			cr_assert_eq(unlinkat(dirfd(d), e->d_name, 0), 0);
+	closedir(d);
+}
+
 static inline struct result run_result(const struct run *r)
 {
 	struct result res = {0};

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * No increment is lost or doubled in objects that are loaded and unloaded (tests/race/storm-dl.c), and what
- * they leave behind in the process and in the directory does not grow with every cycle.
+ * No increment is lost or doubled in objects that are loaded and unloaded (tests/race/storm-dl.c). What
+ * they leave behind is looked at in tests/race/test_exact_flat.c.
  */
 #include "tests/race/exact.h"
 
@@ -55,41 +55,4 @@ Test(exact_dl, namespaces)
 Test(exact_dl, thread_local_destructors)
 {
 	check_both("storm-dl", "thread-local", "100", NULL);
-}
-
-/* After 1,000 cycles, with so many objects at the same time at most, nothing is left of most of them. */
-static void check_flat(const char *mode, uint64_t objects)
-{
-	struct result res = check_equal("storm-dl", mode, "100", NULL);
-	const uint64_t *n = res.notes;
-
-	fprintf(stderr,
-		"%s: %" PRIu64 " to %" PRIu64 " mappings, %" PRIu64 " to %" PRIu64
-		" descriptors, %" PRIu64 " to %" PRIu64 " segments\n",
-		mode, n[NOTE_MAPS_BEFORE], n[NOTE_MAPS_AFTER], n[NOTE_FILES_BEFORE],
-		n[NOTE_FILES_AFTER], n[NOTE_SEGMENTS_BEFORE], n[NOTE_SEGMENTS_AFTER]);
-	cr_expect_eq(n[NOTE_FILES_AFTER], n[NOTE_FILES_BEFORE]);
-	/* an object has 6; arenas of malloc come with threads */
-	cr_expect_leq(n[NOTE_MAPS_AFTER], n[NOTE_MAPS_BEFORE] + 20 * objects);
-	cr_expect_leq(n[NOTE_SEGMENTS_AFTER], 1 + 2 * objects);
-}
-
-Test(exact_dl, nothing_grows)
-{
-	check_flat("cycles", 1);
-}
-
-Test(exact_dl, nothing_grows_with_several_threads)
-{
-	check_flat("cycles-of-threads", 4);
-}
-
-Test(exact_dl, nothing_grows_where_threads_share)
-{
-	check_flat("shared", 1);
-}
-
-Test(exact_dl, nothing_grows_where_threads_live_on)
-{
-	check_flat("pool", 1);
 }

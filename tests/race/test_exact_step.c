@@ -214,21 +214,13 @@ static void strike(struct traced *t, int sig)
 	trace_end(t, sig == SIGKILL);
 }
 
-static void reset(struct run *r, const struct kind *k, bool first)
+/* A new oracle; and a new directory, unless the next run is to take over what is there. */
+static void reset(struct run *r, const struct kind *k)
 {
-	char cmd[700];
-
 	cr_assert_eq(truncate(r->oracle, 0), 0);
 	cr_assert_eq(truncate(r->oracle, sizeof(struct oracle)), 0);
-	if (k->adopt && !first)
-		return;
-	snprintf(cmd, sizeof(cmd), "%s/", r->seg);
-	DIR *d = opendir(cmd);
-	struct dirent *e;
-	while ((e = readdir(d)))
-		if (e->d_name[0] != '.')
-			cr_assert_eq(unlinkat(dirfd(d), e->d_name, 0), 0);
-	closedir(d);
+	if (!k->adopt)
+		remove_segments(r);
 }
 
 static void run_again(struct run *r, const struct kind *k)
@@ -279,19 +271,15 @@ static void check_points(const struct kind *k)
 
 	test_rand_init();
 	run_init(&r, k->program);
-	reset(&r, k, true);
-	if (k->adopt) {
+	if (k->adopt)
 		run_again(&r, k);
-		total = run_result(&r).total;
-		reset(&r, k, false);
-	}
 	trace_start(&t, &r, k);
 	make_plan(&t, k, &plan);
 	trace_end(&t, true);
 	total = run_result(&r).total;
 	stride = plan.points < 1000 || exact_scale() >= 10 ? 1 : plan.points / 200;
 	for (n = (unsigned)test_rand_below(stride); n < plan.points; n += stride, points++) {
-		reset(&r, k, false);
+		reset(&r, k);
 		if (!k->adopt)
 			total = 0;
 		check_point(&r, k, &plan, n, &total, &compared);
@@ -358,37 +346,6 @@ Test(exact_step, child_struck_by_a_signal)
 Test(exact_step, vfork_child_struck_by_a_signal)
 {
 	check_signal("storm-step-cxx", "vfork", SYS_getpgid, true, SIGUSR1);
-}
-
-/*
- * What was killed while it made its file leaves it unfinished. The next runs must get rid of it: nobody else
- * does where there is no provider.
- */
-Test(exact_step, unfinished_files_do_not_pile_up)
-{
-	const struct kind k = {"storm-step", "alone", SYS_rt_sigprocmask, false, SIGKILL};
-	struct plan plan;
-	struct traced t;
-	struct run r;
-	unsigned points = 0;
-
-	run_init(&r, k.program);
-	trace_start(&t, &r, &k);
-	make_plan(&t, &k, &plan);
-	trace_end(&t, true);
-	for (unsigned n = 0; n < plan.points; n += plan.points / 100, points++) {
-		reset(&r, &k, false);
-		for (int i = 0; i < 2;
-			i++) { /* twice: what the first left is there for the second */
-			trace_start(&t, &r, &k);
-			go_to(&t, &plan, i ? n / 2 : n);
-			strike(&t, SIGKILL);
-		}
-		run_again(&r, &k);
-		cr_assert_eq(run_result(&r).unfinished, 0, "point %u", n);
-	}
-	cr_expect_geq(points, 100);
-	remove_left();
 }
 
 #else
