@@ -110,9 +110,11 @@ static void mode_pair(void)
 
 /*
  * A child is stopped, whatever its threads are doing, the first rounds as early as can be; meanwhile its
- * family starts more threads than there are rows. It lives, so its rows are its own.
+ * family starts more threads than there are rows. It lives, so its rows are its own: when it goes on, all
+ * count at the same time.
  */
-static pthread_barrier_t gate;
+enum { CROWD = 1100 };
+static pthread_barrier_t gate, go;
 
 static void *gate_main(void *arg)
 {
@@ -120,7 +122,15 @@ static void *gate_main(void *arg)
 
 	count_once(s);
 	pthread_barrier_wait(&gate);
-	count_once(s);
+	pthread_barrier_wait(&go);
+	for (long i = 0; i < count / 10; i++)
+		count_once(s);
+	return arg;
+}
+
+static void *crowd_main(void *arg)
+{
+	run_all(CROWD, gate_main, NULL);
 	return arg;
 }
 
@@ -138,11 +148,11 @@ static void *churning_main(void *arg)
 
 static void mode_stopped(void)
 {
-	enum { CROWD = 1100 };
-
-	pthread_barrier_init(&gate, NULL, CROWD);
+	pthread_barrier_init(&gate, NULL, CROWD + 1);
+	pthread_barrier_init(&go, NULL, CROWD + 1);
 	for (long round = 0; round < 8 * storm_scale; round++) {
 		uint64_t before = oracle->notes[NOTE_PROGRESS];
+		pthread_t crowd;
 		int status;
 		pid_t pid = fork();
 
@@ -157,12 +167,15 @@ static void mode_stopped(void)
 		usleep((useconds_t)(100 * round % 2000));
 		kill(pid, SIGSTOP);
 		must(waitpid(pid, &status, WUNTRACED) == pid && WIFSTOPPED(status));
-		run_all(CROWD, gate_main, NULL);
+		must(pthread_create(&crowd, NULL, crowd_main, NULL) == 0);
+		pthread_barrier_wait(&gate);
 		for (int i = 0; i < 20; i++)
-			run_all(8, thread_main, NULL);
+			run_threads(8);
 		if (round == 0)
 			sleep(1);
 		kill(pid, SIGCONT);
+		pthread_barrier_wait(&go);
+		pthread_join(crowd, NULL);
 		must(waitpid(pid, &status, 0) == pid && status == 0);
 	}
 }
