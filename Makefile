@@ -131,7 +131,7 @@ $(B)/tests/bench/peer_scrape: tests/bench/peer_scrape.cc tests/bench/peer.h
 STORM_SRC := $(filter-out tests/race/storm-so.c,$(wildcard tests/race/storm*.c))
 STORMS_C := $(patsubst %.c,$(B)/%,$(STORM_SRC))
 STORMS_CXX := $(STORMS_C:%=%-cxx)
-STORM_SO := $(B)/tests/race/storm-so.so $(B)/tests/race/storm-so-cxx.so
+STORM_SO := $(addprefix $(B)/tests/race/,storm-so.so storm-so-cxx.so storm-so-ie.so)
 STORM_HEADERS := $(wildcard include/tally/*.h tests/race/oracle.h tests/race/storm*.h)
 APP_WARN := -Wall -Wextra -Wpedantic -Wconversion -Wshadow
 APP_C = @mkdir -p $(@D); echo "app $@"; $(CC) -std=c11 $(APP_WARN) -O2 -g -Iinclude $< -o $@ -pthread
@@ -144,10 +144,14 @@ $(B)/tests/race/storm-so.so: tests/race/storm-so.c $(STORM_HEADERS)
 	$(APP_C) -shared -fPIC -DTALLY_OBJECT='"storm-so"'
 $(B)/tests/race/storm-so-cxx.so: tests/race/storm-so.c $(STORM_HEADERS)
 	$(APP_CXX) -shared -fPIC -DTALLY_OBJECT='"storm-so"'
+$(B)/tests/race/storm-so-ie.so: tests/race/storm-so.c $(STORM_HEADERS)
+	$(APP_C) -shared -fPIC -DTALLY_OBJECT='"storm-so"' -DTALLY_TLS_MODEL='"initial-exec"'
 $(B)/tests/race/storm-dl $(B)/tests/race/storm-dl-cxx: STORM_LINK = -rdynamic -ldl
 $(B)/tests/race/storm-step $(B)/tests/race/storm-step-cxx: STORM_LINK = -static
 EXACT_TESTS := $(filter $(B)/tests/race/test_exact%,$(TESTS))
-$(EXACT_TESTS): | $(STORMS_C) $(STORMS_CXX) $(STORM_SO)
+STORMS := $(STORMS_C) $(STORMS_CXX) $(STORM_SO)
+$(EXACT_TESTS): | $(STORMS)
+tests: $(STORMS)
 
 # Programs that live and die in the lifecycle tests; the static one needs no file of a container.
 LIVES := $(addprefix $(B)/tests/race/,life life-static life-wide)
@@ -212,7 +216,7 @@ demo-memcached: packages-build-memcached ## build memcached with tally counters 
 check: packages-build-check ## build everything and run all tests; TEST=name runs some
 	$(OWNED) sh -c '$(SUBMAKE) all tests && tests/lib/run.sh $(TEST)'
 check-long: packages-build-check ## storms of counters for minutes, 10^9 increments and more, into docs/results/exact.txt
-	$(OWNED) sh -c '$(SUBMAKE) $(EXACT_TESTS) && tests/lib/check-long.sh'
+	$(OWNED) sh -c '$(SUBMAKE) $(STORMS) $(EXACT_TESTS) && tests/lib/check-long.sh'
 check-long-lifecycle: packages-build-check ## lifecycle tests at full length (20 min), into docs/results
 	$(OWNED) sh -c '$(SUBMAKE) all tests && tests/lib/long-lifecycle.sh'
 bench: packages-build-check-bench ## run the benchmarks (BENCH=name: one) into build/bench and docs/benchmarks.md

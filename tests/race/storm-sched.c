@@ -158,8 +158,9 @@ static void mode_stopped(void)
 
 		must(pid >= 0);
 		if (pid == 0) {
-			for (int i = 0; i < 20; i++)
+			do
 				run_all(3, churning_main, NULL);
+			while (oracle->notes[NOTE_ENOUGH] <= (uint64_t)round);
 			_exit(0);
 		}
 		while (round % 2 && oracle->notes[NOTE_PROGRESS] == before)
@@ -176,6 +177,7 @@ static void mode_stopped(void)
 		kill(pid, SIGCONT);
 		pthread_barrier_wait(&go);
 		pthread_join(crowd, NULL);
+		oracle->notes[NOTE_ENOUGH] = (uint64_t)round + 1;
 		must(waitpid(pid, &status, 0) == pid && status == 0);
 	}
 }

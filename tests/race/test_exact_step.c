@@ -7,7 +7,7 @@
  * A point is (c, j): j instructions after the c-th system call since the victim's start. What lies between
  * two system calls is short, so that reaching a point costs little, and no point of an earlier stretch is
  * stepped through again. Where there are thousands, `make check` takes about 200 of them, each time
- * others (TALLY_SEED); with TALLY_STORM_SCALE of 10 or more it takes all.
+ * others (TALLY_SEED), and `make check-long` as many times more as TALLY_STORM_SCALE says, or all.
  */
 #include "tests/race/exact.h"
 
@@ -277,7 +277,8 @@ static void check_points(const struct kind *k)
 	make_plan(&t, k, &plan);
 	trace_end(&t, true);
 	total = run_result(&r).total;
-	stride = plan.points < 1000 || exact_scale() >= 10 ? 1 : plan.points / 200;
+	stride = plan.points / (unsigned)(200 * exact_scale());
+	stride = plan.points < 1000 || stride < 1 ? 1 : stride;
 	for (n = (unsigned)test_rand_below(stride); n < plan.points; n += stride, points++) {
 		reset(&r, k);
 		if (!k->adopt)
