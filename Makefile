@@ -145,7 +145,7 @@ $(B)/tests/race/storm-so.so: tests/race/storm-so.c $(STORM_HEADERS)
 $(B)/tests/race/storm-so-cxx.so: tests/race/storm-so.c $(STORM_HEADERS)
 	$(APP_CXX) -shared -fPIC -DTALLY_OBJECT='"storm-so"'
 $(B)/tests/race/storm-so-ie.so: tests/race/storm-so.c $(STORM_HEADERS)
-	$(APP_C) -shared -fPIC -DTALLY_OBJECT='"storm-so"' -DTALLY_TLS_MODEL='"initial-exec"'
+	$(APP_C) -shared -fPIC -DTALLY_OBJECT='"storm-so"' -ftls-model=initial-exec
 $(B)/tests/race/storm-dl $(B)/tests/race/storm-dl-cxx: STORM_LINK = -rdynamic -ldl
 $(B)/tests/race/storm-step $(B)/tests/race/storm-step-cxx: STORM_LINK = -static
 EXACT_TESTS := $(filter $(B)/tests/race/test_exact%,$(TESTS))

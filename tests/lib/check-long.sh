@@ -47,10 +47,10 @@ bounded=$(sum bounded)
 	echo "  $bounded counted, between those that returned and those that began (killed in mid-air)"
 	echo
 	echo "Storms (program, mode, runs, increments, how they were compared):"
-	awk '{ key = $1 " " $2; runs[key]++; n[key] += $3; last[key] = $NF }
+	awk '{ key = $1 " " $2 " " $NF; runs[key]++; n[key] += $3 }
 		END { for (k in runs) {
 			split(k, a, " ")
-			printf "  %-18s %-18s %5d %14.0f  %s\n", a[1], a[2], runs[k], n[k], last[k] } }' \
+			printf "  %-18s %-18s %5d %14.0f  %s\n", a[1], a[2], runs[k], n[k], a[3] } }' \
 		"$TALLY_STORM_LOG" | sort
 	echo
 	echo "Points of tests/race/test_exact_step.c (a signal at every instruction):"

@@ -247,7 +247,8 @@ static inline void expect_equal(const char *program, const char *mode, const str
 	cr_expect_eq(res->returned, res->started);
 	cr_expect_eq(res->bytes, 7 * res->total, "%s %s: %" PRIu64 " bytes for %" PRIu64, program,
 		mode, res->bytes, res->total);
-	exact_log(program, mode, res->started, "equal");
+	exact_log(program, mode, res->started,
+		res->total == res->started && res->returned == res->started ? "equal" : "UNEQUAL");
 }
 
 /* Somebody was killed in mid-air: an increment that returned is there, and none that was not begun. */
@@ -260,7 +261,8 @@ static inline void expect_bounds(const char *program, const char *mode, const st
 		res->returned - res->total);
 	cr_expect_leq(res->total, res->started, "%s %s: %" PRIu64 " too many", program, mode,
 		res->total - res->started);
-	exact_log(program, mode, res->total, "bounded");
+	exact_log(program, mode, res->total,
+		res->returned <= res->total && res->total <= res->started ? "bounded" : "OUTSIDE");
 }
 
 /* Runs a storm to its end, which must be a good one. */
