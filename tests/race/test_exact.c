@@ -133,6 +133,20 @@ Test(exact, first_thread_ends_before_the_others)
 	check_both("storm", "leader-gone", "4000", NULL);
 }
 
+/* Waits until there are so many segments (and what is not finished), five seconds at most. */
+static void wait_segments(const struct run *r, unsigned n)
+{
+	for (int i = 0; i < 5000; i++) {
+		struct result res = {0};
+
+		read_segments(r, false, &res);
+		if (res.files >= n && res.unfinished == 0)
+			return;
+		usleep(1000);
+	}
+	cr_assert_fail("no %u segments after five seconds", n);
+}
+
 /* Two programs at once: both segments are locked, so neither is adopted, nor taken for dead. */
 Test(exact, the_living_are_locked)
 {
@@ -143,10 +157,10 @@ Test(exact, the_living_are_locked)
 
 	run_init(&r, "storm");
 	run_start(&r, "forever", "50", NULL);
-	usleep(50000);
+	wait_segments(&r, 1);
 	other = r;
 	run_start(&other, "forever", "50", NULL);
-	usleep(50000);
+	wait_segments(&r, 2);
 	d = opendir(r.seg);
 	while ((e = readdir(d))) {
 		struct segfile *s;
