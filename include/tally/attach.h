@@ -28,6 +28,8 @@
 #include <tally/clock.h>
 #include <tally/create.h>
 
+TALLY_BEGIN_
+
 enum tally_limits_ {
 	TALLY_RETRY_ = 1 << 16, /* counts on the shared row before asking for a row again */
 	TALLY_TID_BITS_ = 22, /* the kernel's limit of thread ids */
@@ -115,25 +117,37 @@ TALLY_FN_ uint64_t *tally_early_(struct tally_desc_ *d)
 	return d->home ? d->home : &d->early;
 }
 
-/* What was counted before there were rows moves into row 0; nobody has seen these cells yet. */
+/*
+ * What was counted while there were no rows moves to where there are some now. Who finds no rows adds
+ * to early, and looks again; who has made rows says so, and moves: so one of both sees the other.
+ */
+TALLY_SLOW_ void tally_move_early_(struct tally_desc_ *d)
+{
+	uint64_t *shared = __atomic_load_n(&d->shared, __ATOMIC_SEQ_CST);
+	uint64_t early = __atomic_exchange_n(tally_early_(d), 0, __ATOMIC_SEQ_CST);
+	uint64_t sum = __atomic_exchange_n(&d->early_sum, 0, __ATOMIC_SEQ_CST);
+
+	if (d->type != TALLY_TYPE_HISTOGRAM) {
+		__atomic_fetch_add(shared, early, __ATOMIC_RELAXED);
+		return;
+	}
+	/* each value is not known any more: all count as their mean */
+	__atomic_fetch_add(shared, sum, __ATOMIC_RELAXED);
+	if (early)
+		__atomic_fetch_add(
+			shared + 1 + tally_bucket_(d, sum / early), early, __ATOMIC_RELAXED);
+}
+
 TALLY_SLOW_ void tally_attach_desc_(struct tally_desc_ *d, int used_before)
 {
 	uint64_t *shared = (uint64_t *)(void *)(tally_object_.rows + d->cell);
-	uint64_t early = __atomic_exchange_n(tally_early_(d), 0, __ATOMIC_RELAXED);
-	uint64_t sum = __atomic_exchange_n(&d->early_sum, 0, __ATOMIC_RELAXED);
 
 	if (used_before && !d->slots && d->cells) {
 		d->past = tally_count_cells_(d, d->cell);
 		d->past_sum = d->cells > 1 ? tally_sum_cells_(d->cell, 1) : 0;
 	}
-	if (d->type != TALLY_TYPE_HISTOGRAM) {
-		*shared += early;
-	} else if (early) {
-		/* each value is not known any more: all count as their mean */
-		shared[1 + tally_bucket_(d, sum / early)] += early;
-		*shared += sum;
-	}
-	__atomic_store_n(&d->shared, shared, __ATOMIC_RELEASE);
+	__atomic_store_n(&d->shared, shared, __ATOMIC_SEQ_CST);
+	tally_move_early_(d);
 }
 
 TALLY_SLOW_ void tally_attach_rows_(void)
@@ -175,7 +189,7 @@ TALLY_SLOW_ void tally_attach_(void)
 	struct tally_process_ *p = &tally_process_;
 	uint64_t signals;
 
-	if (__atomic_load_n(&o->state, __ATOMIC_ACQUIRE) != TALLY_NEW_ || !__start_tally_desc)
+	if (__atomic_load_n(&o->state, __ATOMIC_ACQUIRE) != TALLY_NEW_ || !__start_tally2_desc)
 		return;
 	tally_sys_block_signals_(&signals);
 	/* Emulators (qemu-user) say yes to whatever they don't know, and wipe nothing: who accepts an
@@ -421,7 +435,7 @@ TALLY_SLOW_ char *tally_own_row_(void)
 	/* In this order: a signal handler that counts in between comes here and claims a row too,
 	 * which is one row more, and no harm. */
 	t->row = row;
-	t->way = (uintptr_t)row + TALLY_ROW_HEADER - (uintptr_t)__start_tally_cells;
+	t->way = (uintptr_t)row + TALLY_ROW_HEADER - (uintptr_t)__start_tally2_cells;
 	__asm__ __volatile__("" ::: "memory");
 	t->generation = generation;
 	return row;
@@ -442,7 +456,9 @@ TALLY_SLOW_ void tally_add_slow_(struct tally_desc_ *d, uint32_t cell, uint64_t 
 
 	cell = cell ? cell : d->cell; /* it may have its place only since now */
 	shared = row ? (uint64_t *)(void *)(row + cell) : tally_shared_cell_(d, cell);
-	__atomic_fetch_add(shared ? shared : tally_early_(d), n, __ATOMIC_RELAXED);
+	__atomic_fetch_add(shared ? shared : tally_early_(d), n, __ATOMIC_SEQ_CST);
+	if (!shared && __atomic_load_n(&d->shared, __ATOMIC_SEQ_CST))
+		tally_move_early_(d);
 }
 
 /* A series of a table, so many bytes behind its first. */
@@ -459,8 +475,10 @@ TALLY_SLOW_ void tally_record_slow_(struct tally_desc_ *d, uint32_t cell, uint64
 
 	cell = cell ? cell : d->cell;
 	shared = row ? (uint64_t *)(void *)(row + cell) : tally_shared_cell_(d, cell);
-	__atomic_fetch_add(shared ? shared + at : &d->early, n, __ATOMIC_RELAXED);
-	__atomic_fetch_add(shared ? shared : &d->early_sum, n * v, __ATOMIC_RELAXED);
+	__atomic_fetch_add(shared ? shared + at : &d->early, n, __ATOMIC_SEQ_CST);
+	__atomic_fetch_add(shared ? shared : &d->early_sum, n * v, __ATOMIC_SEQ_CST);
+	if (!shared && __atomic_load_n(&d->shared, __ATOMIC_SEQ_CST))
+		tally_move_early_(d);
 }
 
 /* --- gauges and values ------------------------------------------------------------------------ */
@@ -607,5 +625,7 @@ TALLY_SLOW_ uint32_t tally_series_(struct tally_desc_ *d, const char *const *val
 		return 0;
 	return d->cell + 8 * d->cells * tally_find_slot_(d, values, n);
 }
+
+TALLY_END_
 
 #endif

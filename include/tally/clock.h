@@ -16,6 +16,8 @@
 
 #include <tally/layout.h>
 
+TALLY_BEGIN_
+
 #define TALLY_CALIBRATE_NS_ 10000000u
 
 #ifdef __cplusplus
@@ -135,5 +137,7 @@ TALLY_FN_ uint64_t tally_elapsed_(struct tally_start s)
 		return 0;
 	return s.rate ? tally_scale_(now - s.at, s.rate) : now - s.at;
 }
+
+TALLY_END_
 
 #endif

@@ -2,8 +2,9 @@
 /*
  * Making a segment file, or adopting a dead one of the same object, user and cgroup.
  *
- * A file is made as NAME.new: locked, given memory, mapped, filled, and only then given its name. So a
- * file with a name is whole, and a full file system is found here, not by a signal later. Names are
+ * A file is made without a name (or, where that can't be, as NAME.SALT.new): locked, given memory,
+ * mapped, filled, and only then given its name. So a file with a name is whole, one whose maker is killed
+ * goes by itself, and a full file system is found here, not by a signal later. Names are
  * tried in order, so that the next run of a program finds the file of a dead one and counts on in it;
  * and so that an object that was unloaded and is loaded again finds its own, which is still mapped.
  *
@@ -16,6 +17,8 @@
 
 #include <tally/layout.h>
 
+TALLY_BEGIN_
+
 #define TALLY_DIR_DEFAULT_ "/run/tally/seg"
 
 enum tally_create_limits_ {
@@ -24,6 +27,15 @@ enum tally_create_limits_ {
 	TALLY_REFUSED_MAX_ = 1 << 30, /* starts without a segment that a file counts */
 	TALLY_REFUSED_TRIES_ = 100,
 };
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+/* libc's, whatever header shows it. */
+extern char **tally_libc_environ_ __asm__("environ");
+#ifdef __cplusplus
+}
+#endif
 
 /* Inodes of the machine's first namespaces, from linux/proc_ns.h. */
 #define TALLY_FIRST_PID_NS_    0xeffffffcu
@@ -132,11 +144,70 @@ TALLY_SLOW_ int tally_publish_(int dir, const char *tmp, const char *name)
 	return (int)r;
 }
 
-/* Makes dir/name by way of dir/name.new. *ret_error is -TALLY_EEXIST_ if somebody was faster. */
-TALLY_SLOW_ char *tally_create_(
+/* Appends a dot and the number in this base. */
+TALLY_SLOW_ uint32_t tally_put_number_(char *out, uint32_t n, uint64_t v, uint32_t base)
+{
+	char digits[20];
+	uint32_t d = 0;
+
+	do
+		digits[d++] = "0123456789abcdef"[v % base];
+	while ((v /= base) > 0);
+	out[n++] = '.';
+	while (d > 0)
+		out[n++] = digits[--d];
+	return n;
+}
+
+/* Makes the open file a whole segment: locked, allocated, mapped and filled. NULL if that fails. */
+TALLY_SLOW_ char *tally_build_(const struct tally_plan_ *p, int fd)
+{
+	char *base = (char *)0;
+
+	tally_sys_(SYS_fchmod, fd, 0640, 0, 0, 0, 0); /* whatever the umask: the group reads */
+	if (tally_lock_(fd) == 0 && tally_allocate_(p, fd) == 0)
+		base = tally_sys_mmap_(p->size, fd);
+	if (base)
+		tally_fill_(p, base);
+	return base;
+}
+
+/*
+ * Makes dir/name from a file without a name, which goes by itself if this is killed. *ret_error is 0, or
+ * -TALLY_EEXIST_ if somebody was faster; anything else: not on this file system, or there is no /proc.
+ */
+TALLY_SLOW_ char *tally_create_unnamed_(
 	const struct tally_plan_ *p, int dir, const char *name, int *ret_error)
 {
-	char tmp[192], *base = (char *)0;
+	char path[64] = "/proc/self/fd", *base;
+	int fd = tally_sys_open_(
+		dir, ".", TALLY_O_RDWR_ | TALLY_O_TMPFILE_ | TALLY_O_CLOEXEC_, 0640);
+
+	*ret_error = fd < 0 ? fd : -1;
+	if (fd < 0)
+		return (char *)0;
+	base = tally_build_(p, fd);
+	if (base) {
+		uint32_t n = tally_put_number_(path, 13, (uint64_t)fd, 10);
+
+		path[13] = '/';
+		path[n] = '\0';
+		*ret_error = (int)tally_sys_(SYS_linkat, TALLY_AT_FDCWD_, (long)path, dir,
+			(long)name, TALLY_AT_SYMLINK_FOLLOW_, 0);
+	}
+	if (base && *ret_error < 0) {
+		tally_sys_munmap_(base, p->size);
+		base = (char *)0;
+	}
+	tally_sys_close_(fd); /* the mapping keeps the lock */
+	return base;
+}
+
+/* The same by way of dir/name.SALT.new. */
+TALLY_SLOW_ char *tally_create_named_(
+	const struct tally_plan_ *p, int dir, const char *name, int *ret_error)
+{
+	char tmp[192], *base;
 	size_t len = strlen(name);
 	uint64_t salt = 0;
 	int fd;
@@ -145,10 +216,7 @@ TALLY_SLOW_ char *tally_create_(
 	tally_sys_(SYS_getrandom, (long)&salt, sizeof(salt), 1, 0, 0, 0);
 	salt ^= (uint64_t)tally_sys_getpid_() << 40;
 	memcpy(tmp, name, len);
-	tmp[len++] = '.';
-	for (int i = 60; i >= 0; i -= 4)
-		tmp[len++] = "0123456789abcdef"[salt >> i & 15];
-	memcpy(tmp + len, ".new", 5);
+	memcpy(tmp + tally_put_number_(tmp, (uint32_t)len, salt, 16), ".new", 5);
 
 	fd = tally_sys_open_(dir, tmp,
 		TALLY_O_RDWR_ | TALLY_O_CREAT_ | TALLY_O_EXCL_ | TALLY_O_CLOEXEC_ |
@@ -157,20 +225,27 @@ TALLY_SLOW_ char *tally_create_(
 	*ret_error = fd < 0 ? fd : -1;
 	if (fd < 0)
 		return (char *)0;
-	tally_sys_(SYS_fchmod, fd, 0640, 0, 0, 0, 0); /* whatever the umask: the group reads */
-	if (tally_lock_(fd) == 0 && tally_allocate_(p, fd) == 0)
-		base = tally_sys_mmap_(p->size, fd);
-	if (base) {
-		tally_fill_(p, base);
+	base = tally_build_(p, fd);
+	if (base)
 		*ret_error = tally_publish_(dir, tmp, name);
-	}
 	if (*ret_error < 0) {
 		tally_sys_(SYS_unlinkat, dir, (long)tmp, 0, 0, 0, 0);
 		if (base)
 			tally_sys_munmap_(base, p->size);
 		base = (char *)0;
 	}
-	tally_sys_close_(fd); /* the mapping keeps the lock */
+	tally_sys_close_(fd);
+	return base;
+}
+
+/* A new segment dir/name. *ret_error is -TALLY_EEXIST_ if somebody was faster. */
+TALLY_SLOW_ char *tally_create_(
+	const struct tally_plan_ *p, int dir, const char *name, int *ret_error)
+{
+	char *base = tally_create_unnamed_(p, dir, name, ret_error);
+
+	if (!base && *ret_error != -TALLY_EEXIST_)
+		base = tally_create_named_(p, dir, name, ret_error);
 	return base;
 }
 
@@ -263,21 +338,6 @@ TALLY_SLOW_ char *tally_adopt_(
 	return base;
 }
 
-/* Appends a dot and the number in this base. */
-TALLY_SLOW_ uint32_t tally_put_number_(char *out, uint32_t n, uint64_t v, uint32_t base)
-{
-	char digits[20];
-	uint32_t d = 0;
-
-	do
-		digits[d++] = "0123456789abcdef"[v % base];
-	while ((v /= base) > 0);
-	out[n++] = '.';
-	while (d > 0)
-		out[n++] = digits[--d];
-	return n;
-}
-
 /* PROGRAM.UID into out, which has room for 128 bytes; returns the length. */
 TALLY_SLOW_ uint32_t tally_owner_name_(const struct tally_plan_ *p, char *out)
 {
@@ -337,15 +397,35 @@ TALLY_SLOW_ void tally_count_refused_(const struct tally_plan_ *p, int dir)
 	tally_sys_close_(fd);
 }
 
+/*
+ * The directory of segments, open; negative if there is none. Before libc has its environment (functions
+ * in .preinit_array count too) the kernel's copy of it is asked; text is room for that.
+ */
+TALLY_SLOW_ int tally_open_dir_(char *text, size_t size)
+{
+	const char *path = (const char *)0;
+	size_t n, at;
+
+	if (!getauxval(TALLY_AT_SECURE_)) {
+		path = getenv("TALLY_DIR");
+		n = tally_libc_environ_
+			    ? 0
+			    : tally_sys_read_file_("/proc/self/environ", text, size - 1);
+		text[n] = '\0';
+		for (at = 0; at < n; at += strlen(text + at) + 1)
+			if (n - at > 10 && memcmp(text + at, "TALLY_DIR=", 10) == 0)
+				path = text + at + 10;
+	}
+	return tally_sys_open_(TALLY_AT_FDCWD_, path && *path ? path : TALLY_DIR_DEFAULT_,
+		TALLY_O_PATH_ | TALLY_O_DIRECTORY_ | TALLY_O_CLOEXEC_, 0);
+}
+
 /* A mapped segment of this object, adopted or new; NULL if there is to be none. */
 TALLY_SLOW_ char *tally_segment_(const struct tally_plan_ *p)
 {
-	const char *path = getauxval(TALLY_AT_SECURE_) ? (const char *)0 : getenv("TALLY_DIR");
-	char name[128], *base = (char *)0;
-	int error = 0, dir;
+	char text[8192], name[128], *base = (char *)0;
+	int error = 0, dir = tally_open_dir_(text, sizeof(text));
 
-	dir = tally_sys_open_(TALLY_AT_FDCWD_, path && *path ? path : TALLY_DIR_DEFAULT_,
-		TALLY_O_PATH_ | TALLY_O_DIRECTORY_ | TALLY_O_CLOEXEC_, 0);
 	if (dir < 0)
 		return base;
 	for (uint64_t slot = 0; !base && slot <= TALLY_SLOTS_ + TALLY_DRAWS_; slot++) {
@@ -370,5 +450,7 @@ TALLY_SLOW_ char *tally_segment_(const struct tally_plan_ *p)
 	tally_sys_close_(dir);
 	return base;
 }
+
+TALLY_END_
 
 #endif

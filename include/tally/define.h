@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How the macros of tally.h make a definition: a descriptor in the section tally_desc of its object, from
+ * How the macros of tally.h make a definition: a descriptor in the section tally2_desc of its object, from
  * where the linker brings all of them together. What a histogram's range comes to is computed here,
  * by the compiler.
  */
@@ -11,9 +11,9 @@
 
 /* aligned(8) because a compiler may align large objects more, and the section must have no gaps. */
 #define TALLY_PLACE_ \
-	__attribute__((__visibility__("hidden"), __section__("tally_desc"), __aligned__(8)))
+	__attribute__((__visibility__("hidden"), __section__("tally2_desc"), __aligned__(8)))
 #define TALLY_HOME_PLACE_ \
-	__attribute__((__visibility__("hidden"), __section__("tally_cells"), __aligned__(8)))
+	__attribute__((__visibility__("hidden"), __section__("tally2_cells"), __aligned__(8)))
 #define TALLY_EXTERN_(kind, symbol) extern struct kind symbol TALLY_PLACE_
 #define TALLY_EXTERN_COUNTER_(symbol)         \
 	TALLY_EXTERN_(tally_counter, symbol); \

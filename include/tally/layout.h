@@ -16,6 +16,8 @@
 #include <tally/segment.h>
 #include <tally/system.h>
 
+TALLY_BEGIN_
+
 #ifndef TALLY_OBJECT
 #define TALLY_OBJECT ""
 #endif
@@ -28,13 +30,13 @@ enum tally_layout_limits_ {
 };
 
 /*
- * What a definition puts into the section tally_desc of its object. Fields belong to the library.
+ * What a definition puts into the section tally2_desc of its object. Fields belong to the library.
  *
- * A plain counter also has a word in the section tally_cells, its home, and the cells of a row begin as that
+ * A plain counter also has a word in the section tally2_cells, its home, and the cells of a row begin as that
  * section does. So the way from home to cell is the same for all counters, a thread keeps it, and an
  * increment need not look into the descriptor:
  *
- *	tally_cells:            | a | b | c |                     (counts here while there are no rows)
+ *	tally2_cells:           | a | b | c |                     (counts here while there are no rows)
  *	row of a thread: header | a | b | c | histograms, tables, gauges
  *	                          ^---- home + tally_thread_.way
  */
@@ -70,10 +72,10 @@ struct tally_desc_ {
 extern "C" {
 #endif
 /* The linker's bounds of the section of descriptors of this object. */
-extern struct tally_desc_ __start_tally_desc[] TALLY_ONE_;
-extern struct tally_desc_ __stop_tally_desc[] TALLY_ONE_;
-extern uint64_t __start_tally_cells[] TALLY_ONE_;
-extern uint64_t __stop_tally_cells[] TALLY_ONE_;
+extern struct tally_desc_ __start_tally2_desc[] TALLY_ONE_;
+extern struct tally_desc_ __stop_tally2_desc[] TALLY_ONE_;
+extern uint64_t __start_tally2_cells[] TALLY_ONE_;
+extern uint64_t __stop_tally2_cells[] TALLY_ONE_;
 #ifdef __cplusplus
 }
 #endif
@@ -374,7 +376,7 @@ TALLY_SLOW_ void tally_complain_(
 TALLY_SLOW_ int tally_place_(struct tally_plan_ *p)
 {
 	const struct tally_desc_ *first = (const struct tally_desc_ *)0;
-	uint64_t home = (uint64_t)((char *)__stop_tally_cells - (char *)__start_tally_cells);
+	uint64_t home = (uint64_t)((char *)__stop_tally2_cells - (char *)__start_tally2_cells);
 	uint64_t cell = TALLY_ROW_HEADER + home, slots = 0;
 	uint32_t wrong = 0;
 
@@ -390,7 +392,7 @@ TALLY_SLOW_ int tally_place_(struct tally_plan_ *p)
 		d->table = (uint32_t)slots;
 		if (d->home)
 			d->cell = (uint32_t)(TALLY_ROW_HEADER +
-					     ((char *)d->home - (char *)__start_tally_cells));
+					     ((char *)d->home - (char *)__start_tally2_cells));
 		else
 			cell += 8 * (uint64_t)d->cells * (d->slots ? d->slots : 1);
 		slots += d->slots;
@@ -418,8 +420,8 @@ TALLY_SLOW_ int tally_make_plan_(struct tally_plan_ *p)
 {
 	uint32_t most;
 
-	p->desc = __start_tally_desc;
-	p->n = (uint32_t)(__stop_tally_desc - __start_tally_desc);
+	p->desc = __start_tally2_desc;
+	p->n = (uint32_t)(__stop_tally2_desc - __start_tally2_desc);
 	p->program = tally_program_();
 	tally_read_cgroup_(p);
 	p->hash = tally_hash_(tally_hash_(0xcbf29ce484222325u, TALLY_OBJECT), p->cgroup);
@@ -501,5 +503,7 @@ TALLY_SLOW_ int tally_same_(const struct tally_plan_ *p, const char *base)
 	tally_sys_munmap_(image, p->tables_off);
 	return same;
 }
+
+TALLY_END_
 
 #endif

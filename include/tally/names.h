@@ -14,6 +14,8 @@
 #include <tally/segment.h>
 #include <tally/system.h>
 
+TALLY_BEGIN_
+
 #ifdef __cplusplus
 #define TALLY_CONST_FN_                                      \
 	__attribute__((__visibility__("hidden"), __unused__, \
@@ -145,5 +147,7 @@ TALLY_CONST_FN_ int tally_label_name_good_(const char *s, size_t n)
 #else
 #define TALLY_CHECK_NAME_(type, name, unit) TALLY_STATIC_ASSERT(sizeof(name) > 1, "tally: no name")
 #endif
+
+TALLY_END_
 
 #endif

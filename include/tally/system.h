@@ -11,6 +11,24 @@
 #include <string.h>
 #include <sys/syscall.h>
 
+/*
+ * Objects that were compiled with headers of different versions may be linked into one: whatever the
+ * linker would make one of has the version of the segment in its name.
+ */
+#define tally_thread_  tally2_thread_
+#define tally_process_ tally2_process_
+#define tally_object_  tally2_object_
+#define tally_clock_   tally2_clock_
+#ifdef __cplusplus
+#define TALLY_BEGIN_             \
+	inline namespace tally2_ \
+	{
+#define TALLY_END_ }
+#else
+#define TALLY_BEGIN_
+#define TALLY_END_
+#endif
+
 #ifdef __cplusplus
 #define TALLY_FN_ \
 	__attribute__((__visibility__("hidden"), __unused__, __no_instrument_function__)) inline
@@ -22,6 +40,8 @@
 #define TALLY_SLOW_ \
 	__attribute__((__unused__, __noinline__, __cold__, __no_instrument_function__)) static
 #endif
+
+TALLY_BEGIN_
 
 #if defined(__x86_64__)
 TALLY_FN_ long tally_sys_(long nr, long a, long b, long c, long d, long e, long f)
@@ -86,6 +106,8 @@ enum tally_abi_ {
 	TALLY_O_NOFOLLOW_ = 0400000,
 #endif
 	TALLY_O_PATH_ = 010000000,
+	TALLY_O_TMPFILE_ = 020000000 | TALLY_O_DIRECTORY_,
+	TALLY_AT_SYMLINK_FOLLOW_ = 0x400,
 	TALLY_PROT_RW_ = 3,
 	TALLY_MAP_SHARED_ = 1,
 	TALLY_MAP_ANONYMOUS_ = 0x20,
@@ -218,5 +240,7 @@ TALLY_FN_ int tally_sys_word_is_(const void *p, uint32_t word)
 	return tally_sys_(SYS_futex, (long)p, TALLY_FUTEX_CMP_REQUEUE_PRIVATE_, 0, 0, (long)p,
 		       (long)word) == 0;
 }
+
+TALLY_END_
 
 #endif

@@ -41,6 +41,8 @@
 
 #include <tally/layout.h>
 
+TALLY_BEGIN_
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -134,6 +136,8 @@ struct tally_process_ tally_process_;
 #ifdef __cplusplus
 }
 #endif
+
+TALLY_END_
 
 #include <tally/attach.h>
 #include <tally/define.h>
@@ -297,6 +301,8 @@ struct tally_process_ tally_process_;
 #define TALLY_COUNTERS_EXTERN(id)     TALLY_EXTERN_(tally_counters, tally_id_##id) /* _SET and _BY */
 #define TALLY_GAUGES_EXTERN(id)       TALLY_EXTERN_(tally_gauges, tally_id_##id)
 #define TALLY_HISTOGRAMS_EXTERN(id)   TALLY_EXTERN_(tally_histograms, tally_id_##id)
+
+TALLY_BEGIN_
 
 /* --- the hot path --------------------------------------------------------------------------- */
 
@@ -505,5 +511,7 @@ TALLY_FN_ void tally_scope_end_(struct tally_scope_ *s)
 	if (s->weight)
 		tally_record_(&s->h->desc_, 0, tally_elapsed_(s->start), s->weight);
 }
+
+TALLY_END_
 
 #endif

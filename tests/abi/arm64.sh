@@ -13,15 +13,15 @@ need aarch64-linux-gnu-gcc aarch64-linux-gnu-g++ qemu-aarch64 qemu-x86_64 python
 warn="-Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror -O2 -static -Iinclude"
 arm="qemu-aarch64"
 
-# oracle FILE: "started returned" of all threads
+# oracle FILE: "started returned" of all threads, after tests/race/oracle.h
 oracle()
 {
 	python3 -c '
 import struct, sys
 data = open(sys.argv[1], "rb").read()
-used = struct.unpack_from("<Q", data)[0]
-words = struct.unpack_from(f"<{2 * used}Q", data, 8)
-print(sum(words[::2]), sum(words[1::2]))' "$1"
+used, head, slot = struct.unpack_from("<Q", data)[0], 16, 8
+words = struct.unpack_from(f"<{slot * used}Q", data, 8 * head)
+print(sum(words[::slot]), sum(words[1::slot]))' "$1"
 }
 
 # held METRIC: what the segments hold
@@ -55,15 +55,19 @@ storm()
 	echo "$1 $4: $total increments, $((started - returned)) in mid-air"
 }
 
-aarch64-linux-gnu-gcc -std=c11 $warn tests/race/storm.c -o "$T/storm" -pthread || fail "gcc"
-aarch64-linux-gnu-g++ -std=c++17 -x c++ $warn tests/race/storm.c -o "$T/storm-cxx" -pthread ||
-	fail "g++"
-for mode in threads:20000 churn:5 fork:2000 clone:200000 vfork:20000 signals:20000 vfork-first:1; do
+for program in storm storm-signal; do
+	aarch64-linux-gnu-gcc -std=c11 $warn tests/race/$program.c -o "$T/$program" -pthread || fail "gcc"
+	aarch64-linux-gnu-g++ -std=c++17 -x c++ $warn tests/race/$program.c -o "$T/$program-cxx" \
+		-pthread || fail "g++"
+done
+for mode in threads:20000 churn:5 fork:2000 clone:200000 vfork:20000 vfork-first:1; do
 	storm "C" $arm "$T/storm" ${mode%:*} ${mode#*:}
 done
-for mode in threads:20000 fork:2000 signals:20000; do
+for mode in threads:20000 fork:2000; do
 	storm "C++" $arm "$T/storm-cxx" ${mode%:*} ${mode#*:}
 done
+storm "C" $arm "$T/storm-signal" signals 20000
+storm "C++" $arm "$T/storm-signal-cxx" signals 20000
 
 # all kinds of metric, threads and children; the values are compared inside, and in the segment
 aarch64-linux-gnu-gcc -std=c11 $warn tests/abi/src/environment.c -o "$T/environment" -pthread ||

@@ -46,19 +46,20 @@ for cc in "gcc -std=c11" "g++ -std=c++17 -x c++" "clang -std=c11" "clang++ -std=
 done
 
 # --- symbols -------------------------------------------------------------------------------------------
-# What an object defines: names that end in an underscore, or begin with tally_id_ or tally_home_; hidden.
+# What an object defines: names of tally that end in an underscore, and what begins with tally_id_; hidden.
 for cc in "gcc -std=c11 -O0" "gcc -std=c11 -O2" "clang -std=c11 -O2" "g++ -x c++ -std=c++17 -O0" \
 	"g++ -x c++ -std=c++17 -O2" "clang++ -x c++ -std=c++17 -O0"; do
 	for pic in "" "-fPIC"; do
 		$cc $pic $warn -c -DPART=0 $src/several.c -o "$T/part0.o" || fail "$cc"
 		nm --defined-only "$T/part0.o" | awk '{print $2, $3}' | c++filt |
 			sed -n 's/^[A-Zuvw] //p' >"$T/defined"
-		grep -q '^tally_process_' "$T/defined" || fail "$cc: nm shows nothing of tally"
-		grep -v -E -e '^tally_(id|home)_[a-z_]+$' -e '^several_(use|wrong)_0$' -e '^DW\.ref\.' \
-			-e '^(guard variable for )?tally_[a-z_]+_(\(.*\)(::[a-z]+)?)?$' "$T/defined" &&
+		grep -q '^tally2_process_' "$T/defined" || fail "$cc: nm shows nothing of tally"
+		grep -v -E -e '^tally_id_[a-z_]+$' -e '^several_(use|wrong)_0$' -e '^DW\.ref\.' \
+			-e '^(guard variable for )?tally2_(::tally_)?[a-z_]+_(\(.*\)(::[a-z]+)?)?$' \
+			-e '^tally_[a-z_]+_$' "$T/defined" &&
 			fail "$cc $pic: names that others may have"
 		readelf -W --symbols "$T/part0.o" | c++filt |
-			grep -E ' (GLOBAL|WEAK|UNIQUE) ' | grep -E 'tally_' | grep -v HIDDEN |
+			grep -E ' (GLOBAL|WEAK|UNIQUE) ' | grep -E 'tally2?_' | grep -v HIDDEN |
 			grep -v ' UND ' && fail "$cc $pic: symbols of tally that others can see"
 	done
 done

@@ -28,6 +28,7 @@ def calls(prefix):
             # A thread is joined with or without waiting; signals come when they come.
             if not first and not line.startswith("---") and "FUTEX_WAIT_BITSET" not in line:
                 line = re.sub(r"0x[0-9a-f]+", "ADDRESS", line)
+                line = re.sub(r"\) += ", ") = ", line)
                 line = re.sub(r'^getrandom\("[^"]*"', "getrandom(BYTES", line)
                 for n, p in enumerate(pids):
                     line = re.sub(rf"\b{p}\b", f"PID{n}", line)
