@@ -27,8 +27,8 @@ long()
 
 cat >"$OUT" <<TEXT
 Results of \`make check-long-lifecycle\`, $(date -u +%Y-%m-%d)
-Linux $(uname -r | cut -d - -f 1), $(nproc) CPUs. Each test passed: all totals were exact, or within what was started and
-returned where processes were killed.
+Linux $(uname -r | cut -d - -f 1), $(nproc) CPUs. Each test passed: all totals were exact, or within what
+was started and returned where processes were killed.
 
 TEXT
 long "100,000 short-lived processes" env LIFE_RUNS=100000 tests/e2e/lifecycle-short.sh
