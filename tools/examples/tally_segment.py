@@ -32,7 +32,7 @@ from decimal import Decimal
 
 MAGIC = b"TALLYSEG"
 ROW_HEADER, ROW_ALIGN = 32, 64
-NAME_MAX, SLOT_TEXT = 255, 120
+NAME_MAX, SLOT_TEXT, SCALE_MAX = 255, 120, 18
 COUNTER, GAUGE, GAUGE_DOUBLE, HISTOGRAM, INFO = 1, 2, 3, 4, 5
 TYPE_NAMES = {COUNTER: "counter", GAUGE: "gauge", GAUGE_DOUBLE: "gauge", HISTOGRAM: "histogram",
               INFO: "info"}
@@ -248,8 +248,8 @@ class Segment:
         name = self._text(d.name)
         if not re.fullmatch("[a-zA-Z_:][a-zA-Z0-9_:]*", name):
             raise self._bad("a metric's name is %r" % name)
-        if d.type not in known or d.flags & ~FLAG_PEAK:
-            raise self._bad("%s: type %d, flags %#x" % (name, d.type, d.flags))
+        if d.type not in known or d.flags & ~FLAG_PEAK or abs(d.scale) > SCALE_MAX:
+            raise self._bad("%s: type %d, flags %#x, scale %d" % (name, d.type, d.flags, d.scale))
         cells = {HISTOGRAM: 1, INFO: 0}.get(d.type, 1)
         if d.type == HISTOGRAM:
             if not (-1 <= d.lo < d.hi <= 63 and d.bits <= 8):
@@ -348,6 +348,13 @@ def read_dir(directory):
     return segments, errors
 
 
+def added(gauge, value):
+    """Doubles are added as such; integers wrap, as they do in C."""
+    if gauge.type == GAUGE_DOUBLE:
+        return gauge.value + value
+    return (gauge.value + value + (1 << 63) & MASK) - (1 << 63)
+
+
 def sum_up(segments):
     """Series of each program and user: {(program, uid, name, labels): Series}, with `living` and `dead`,
     the number of segments. Counters and histograms are summed over all, gauges over the living."""
@@ -377,7 +384,7 @@ def sum_up(segments):
                 elif s.type == INFO:
                     have.value = 1
                 else:
-                    have.value = have.value + s.value if have.fresh else s.value
+                    have.value = added(have, s.value) if have.fresh else s.value
                 have.fresh = True
             if key not in counted:  # its own slots may hold the same labels twice
                 counted.add(key)

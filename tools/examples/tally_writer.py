@@ -92,10 +92,12 @@ def _start_ticks():
 
 
 def _cgroup():
+    """As this process sees it: of version 2, else of systemd's hierarchy; "" for the root."""
+    paths = {}
     for line in _read_text("/proc/self/cgroup").splitlines():
-        if line.startswith("0::"):
-            return "" if line == "0::/" else line[3:]
-    return ""
+        _, controllers, path = line.split(":", 2)
+        paths[controllers] = "" if path == "/" else path
+    return paths.get("") or paths.get("name=systemd", "")
 
 
 class _Rows(list):
