@@ -5,6 +5,9 @@
 # the writer counted it, through threads, forks, signals, SIGKILL, and the fold of the dead.
 . tests/lib/e2e.sh
 need python3
+export PYTHONDONTWRITEBYTECODE=1
+export TALLY_SEED=${TALLY_SEED:-$((RANDOM * 32768 + RANDOM + 1))}
+echo "TALLY_SEED=$TALLY_SEED"
 
 seg=$T/seg
 mkdir "$seg" "$T/state" "$T/hostile" "$T/other"
@@ -71,11 +74,7 @@ out=$(tools/examples/tally_segment.py count "$T/nowhere" --times 500 2>&1) && fa
 contains "count without a directory" "$out" "$T/nowhere: No such file .*private memory"
 
 # Version 1, which nobody writes any more.
-version_1()
-{
-	tail -f /dev/null --pid=$$ | python3 tests/lib/python_segment.py version_1 "$seg"
-}
-start version-1 version_1
+start version-1 python3 tests/lib/python_segment.py version_1 "$seg"
 wait_log version-1 ready
 same_as_live 32 "version 1"
 contains "version 1" "$(cat "$T/live.json")" '"level", "type": "gauge", "value": -2.5, "living": 1'
@@ -84,8 +83,9 @@ kill9 version-1
 # Python counts; C reads.
 python interrupt "$T/other" || fail "counting in the middle of counting"
 python full "$T/other" || fail "a full table, or too few rows"
-start writer env "TALLY_SEED=${TALLY_SEED:-0}" \
-	python3 tests/lib/python_segment.py write "$seg" "$T/wanted.json" 300
+err=$(python closed "$T/other" 2>&1) || fail "closed descriptors: $err"
+contains "closed descriptors" "$err" "tally: somebody closed descriptor"
+start writer python3 tests/lib/python_segment.py write "$seg" "$T/wanted.json" 300
 wait_until 60 "the writer" test -s "$T/wanted.json" -o ! -d "/proc/$(pid_of writer)"
 [ -s "$T/wanted.json" ] || fail "the writer ended"
 same_as_live 49 "a living writer in Python"

@@ -24,7 +24,7 @@ sys.path.insert(0, "tools/examples")
 import tally_segment as reader  # noqa: E402
 import tally_writer as writer  # noqa: E402
 
-SEED = int(os.environ.get("TALLY_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 32)
+SEED = int(os.environ.get("TALLY_SEED", "1"))
 LABEL = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\]|\\.)*)"(?:,|$)')
 
 
@@ -373,6 +373,26 @@ def full(directory):
     same("sizes with 4 rows", m.sizes.value(), sum(n for k, n in total.items() if k[0] == "size"))
 
 
+def closed(directory):
+    """Somebody closes all descriptors, as daemons do, and opens others: what has a row goes on."""
+    m = Metrics(directory, "py-closed")
+    m.plain.inc()
+    os.closerange(3, 64)
+    others = [os.open("/dev/null", os.O_RDWR) for _ in range(8)]
+    m.plain.inc(4)
+    m.level.set(9)
+    threads = [threading.Thread(target=m.plain.inc) for _ in range(2)]
+    for t in threads:
+        t.start()
+        t.join()
+    [segment] = [s for s in reader.read_dir(directory)[0] if s.program == "py-closed"]
+    same("living", segment.living, True)
+    got = {s.name: s.value for s in segment.series}
+    same("values", (got["py_turns"], got["py_level"]), (5, 9))
+    same("descriptors of others", [os.fstat(fd).st_rdev for fd in others],
+         [os.stat("/dev/null").st_rdev] * 8)
+
+
 def crash(directory, wanted_file):
     """Counts until it is killed; tells before and after each increment, in a file that is mapped too."""
     w = writer.Writer(directory, program="py-crash")
@@ -413,7 +433,6 @@ def read_any(path):
 
 
 def hostile(good, directory, rounds):
-    print("TALLY_SEED=%d" % SEED)
     rng = random.Random(SEED)
     with open(good, "rb") as f:
         image = f.read()
@@ -487,9 +506,9 @@ def version_1(directory):
         fail("no lock")
     os.write(fd, (head + descs + strings).ljust(rows_off, b"\0") + rows)
     print("ready", flush=True)
-    sys.stdin.read()
+    signal.pause()
 
 
 if __name__ == "__main__":
-    {f.__name__: f for f in (compare_live, compare_wanted, write, interrupt, full, crash, crashed,
-                             hostile, version_1)}[sys.argv[1]](*sys.argv[2:])
+    {f.__name__: f for f in (compare_live, compare_wanted, write, interrupt, full, closed, crash,
+                             crashed, hostile, version_1)}[sys.argv[1]](*sys.argv[2:])

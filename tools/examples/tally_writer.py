@@ -36,11 +36,12 @@ How it counts, and why no count is lost
   the interrupted one when that is through, a moment later; a new label value becomes "overflow".
 
 Limits: a handler that forks, and whose child goes on in the middle of an increment, can lose that
-one. Who closes descriptors that are not his takes the family's lock away: threads and forks that are
-new after that count in private memory, with a message. A dead file is not taken over: that is for the
-programs of tally.h, and the provider folds it.
+one. Who closes descriptors that are not his takes the family's lock away: rows that are claimed go on
+(the mapping keeps the file locked), threads and forks that are new after that are not counted, with a
+message. A dead file is not taken over: that is for the programs of tally.h; the provider folds it.
 """
 import collections
+import contextlib
 import copy
 import errno
 import fcntl
@@ -335,7 +336,8 @@ class Writer:
             else:
                 raise OSError(errno.EEXIST, "no free name")
         finally:
-            os.unlink(new)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(new)
 
     def _close(self):
         for fd in (self._fd, self._guard_fd):
@@ -392,8 +394,8 @@ class Writer:
         except OSError:
             pass
         self._private = True
-        sys.stderr.write("tally: somebody closed descriptor %d: new threads count in private memory\n" %
-                         self._guard_fd)
+        sys.stderr.write("tally: somebody closed descriptor %d, with which processes take turns: threads "
+                         "that have not counted yet will not be counted\n" % self._guard_fd)
         return False
 
     # Rows.
