@@ -43,7 +43,7 @@ start macros-2 macros
 exec 9>"$T/hold"
 wait_log macros-1 ready
 wait_log macros-2 ready
-same_as_live 30 "two living programs"
+same_as_live 32 "two living programs"
 good=$(find "$seg" -name 'every_macro*' | sort | head -n 1)
 cp "$good" "$T/good"
 "$B/bin/tally" live --json --count 1 "$seg" | grep -q '"living": 2' || fail "not two living programs"
@@ -52,10 +52,10 @@ cp "$good" "$T/good"
 python hostile "$T/good" "$T/hostile" 3000 || fail "hostile files"
 
 kill9 macros-1
-same_as_live 30 "a living and a dead program"
+same_as_live 32 "a living and a dead program"
 exec 9>&-
 wait_until 10 "the end of the second program" is_dead every_macro
-same_as_live 30 "two dead programs"
+same_as_live 32 "two dead programs"
 
 # The command line.
 out=$(tools/examples/tally_segment.py read "$seg") || fail "read"
@@ -76,7 +76,7 @@ contains "count without a directory" "$out" "$T/nowhere: No such file .*private 
 # Version 1, which nobody writes any more.
 start version-1 python3 tests/lib/python_segment.py version_1 "$seg"
 wait_log version-1 ready
-same_as_live 32 "version 1"
+same_as_live 34 "version 1"
 contains "version 1" "$(cat "$T/live.json")" '"level", "type": "gauge", "value": -2.5, "living": 1'
 kill9 version-1
 
@@ -88,13 +88,13 @@ contains "closed descriptors" "$err" "tally: somebody closed descriptor"
 start writer python3 tests/lib/python_segment.py write "$seg" "$T/wanted.json" 300
 wait_until 60 "the writer" test -s "$T/wanted.json" -o ! -d "/proc/$(pid_of writer)"
 [ -s "$T/wanted.json" ] || fail "the writer ended"
-same_as_live 49 "a living writer in Python"
+same_as_live 50 "a living writer in Python"
 once "$T/living.txt"
 python compare_wanted "$T/wanted.json" "$T/living.txt" || fail "a living writer in Python"
 
 # Killed: the values are there, and tallyd folds them; gauges are those of the living.
 kill9 writer
-same_as_live 49 "a killed writer in Python"
+same_as_live 50 "a killed writer in Python"
 start crash python3 tests/lib/python_segment.py crash "$seg" "$T/crash.count"
 wait_file "$T/crash.count"
 sleep 0.5

@@ -89,6 +89,7 @@ int main(void)
 	TALLY_ADD_AT(by_colour, 99, 5);
 	TALLY_SET_H(TALLY_GAUGE_HANDLE(by_queue, "in"), -5);
 	TALLY_GAUGE_ADD_H(TALLY_GAUGE_HANDLE(by_queue, ""), 9);
+	TALLY_SET_H(TALLY_GAUGE_HANDLE(by_queue, "\xff\xfe"), 4);
 	TALLY_RECORD_H(TALLY_HISTOGRAM_HANDLE(by_path, "/"), 5000);
 	TALLY_RECORD_H(TALLY_HISTOGRAM_HANDLE(by_path, "/x"), 1);
 	TALLY_RECORD_H(TALLY_HISTOGRAM_HANDLE(by_path, "/y"), 1u << 30);

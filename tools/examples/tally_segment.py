@@ -299,11 +299,12 @@ class Segment:
                 text = SLOT.unpack_from(tables, at)[2]
                 if b"\0" not in text:
                     raise self._bad("%s: label values without end" % metric)
-                text = text[:text.index(b"\0")].decode("utf-8", "replace")
-                values = text.split("\x1f")
-                if i == desc.slots - 1:
-                    if text:
-                        self.refused[metric] = values
+                text = text[:text.index(b"\0")]
+                values = text.decode("utf-8", "replace").split("\x1f")
+                if i == desc.slots - 1 and text:
+                    self.refused[metric] = values
+                # what is no UTF-8 can't be shown: it goes where else there is no room
+                if i == desc.slots - 1 or text.decode("utf-8", "ignore").encode() != text:
                     values = ["overflow"] * len(names)
                 if len(values) != len(names):
                     raise self._bad("%s: %d label values for %d names" %
