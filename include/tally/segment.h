@@ -27,8 +27,18 @@
  *        24   8  zero
  *        32      cells, 8 bytes each; a descriptor says which are its own
  *
+ * Parts follow each other in the order drawn and do not overlap; tables_off and rows_off are multiples
+ * of 64, cells of 8. The file has its full size from the start (rows_max rows), but blocks only as far as
+ * `rows` says: a writer allocates a row's blocks before it raises `rows`. A reader takes at most 131,072
+ * descriptors, 65,536 slots, 16 MiB of strings and rows of 1 MiB; of what it does not know (a type, a
+ * flag) it leaves out the metric, not the file.
+ *
+ * Names, units and help texts have at most 255 bytes, label texts 1,023, all in UTF-8 without control
+ * characters. A file is named PROGRAM.UID.HASH.SLOT and has mode 0640. HASH differs where descriptors do,
+ * SLOT is the lowest free number; a name is never taken from another file.
+ *
  * A generation is drawn by each process of the family, so that the owner of a row is one thread of one
- * process, for ever; claim counts up, so that a thread id that is used again makes another owner. The two
+ * process, for ever; claim (10 bits) counts up, so that a thread id that is used again makes another owner. The two
  * words after the owner count only while their generation is the owner's;
  * writers use them to find rows whose owner is gone, readers need neither.
  *
@@ -41,16 +51,23 @@
  *                      counted; the number of values is the sum of the buckets (tally/histogram.h)
  *
  * The value of a cell is its sum over all rows (wrapping at 2^64); of a gauge, its cell in row 0. Cells
- * only grow, whoever owns the row: a row that gets another owner keeps its values.
+ * only grow, whoever owns the row: a row that gets another owner keeps its values. A cell is changed by
+ * one aligned write of 8 bytes.
  *
- * Labels are text of pairs, NAME 0x1f VALUE 0x1e each; neither has control characters.
+ * Several segments of a program: counters and histograms are summed, cell by cell; gauges of living ones
+ * too (integers wrap), or the highest is taken (TALLY_FLAG_PEAK); an info is 1 if one of them lives.
+ *
+ * Labels are text of pairs, NAME 0x1f VALUE 0x1e each. No name is program, user, cgroup or le, or begins
+ * with __.
  *
  * A metric whose descriptor has a table is many series, `slots` of them: the cells of series i begin at
  * cell + i * cells * 8, and its label values are in slot i of the table, in the order of the names,
  * which are the descriptor's label names without a value: NAME 0x1e. A slot counts from when its state
- * is TALLY_SLOT_READY, and then never changes. Two slots may have the same values: they are summed. The
- * last slot is the overflow series, for which each label has the value "overflow"; its text are the
- * values that were the first to find no slot free, if there were any. Whenever a slot changes its
+ * is TALLY_SLOT_READY (read before its text), and then never changes. Two slots may have the same values:
+ * they are summed. Values that are no UTF-8 are shown as those of the overflow; writers put ? for control
+ * characters. The last slot is the overflow series, for which each label has the value "overflow"; its text are the
+ * values that were the first to find no slot free; of a set of values that is known beforehand all
+ * slots are ready from the start, and the last one's text is empty. Whenever a slot changes its
  * state, `inserts` goes up; a slot in the state TALLY_SLOT_WRITING is looked at again.
  *
  * Readers: the header up to `rows`, and from `program` to `cgroup_ns`, the descriptors and the strings
@@ -63,8 +80,8 @@
  * A process that gets no segment though there is a directory (no space, no memory) adds one byte to
  * the size of the sparse file PROGRAM.UID.refused, under a write lock: the size is how many there were.
  *
- * Version 1 ended at desc_size, had descriptors of 32 bytes (up to `labels`, which was zero, as were
- * flags) and no tables: header_size is 128, desc_size 32, and rows follow the strings.
+ * Version 1 has header_size 128 and desc_size 32: nothing behind desc_size and `cells` means anything, nor
+ * do flags. It has counters and gauges (signed), no labels and no tables; rows follow the strings.
  */
 #ifndef TALLY_SEGMENT_H
 #define TALLY_SEGMENT_H
@@ -117,7 +134,11 @@ struct tally_segment {
 	uint32_t starts; /* processes that started on this file: 1, more if adopted */
 	uint32_t program, object; /* strings: name of the program, of the instrumented object */
 	uint32_t desc_size; /* sizeof(struct tally_segment_desc) */
-	uint32_t cgroup; /* string: the maker's cgroup as it saw it, "" if unknown; its word only */
+	/*
+	 * string: the maker's cgroup as it saw it, of version 2, else of systemd's hierarchy; "" if it is
+	 * the root or unknown; its word only
+	 */
+	uint32_t cgroup;
 	uint32_t cgroup_ns; /* inode of the cgroup namespace in which it saw that; 0: unknown */
 	uint32_t inserts; /* changes of slots (atomic) */
 	/* the process that started last: process id in its namespace, and when it began, to find it by */

@@ -498,19 +498,40 @@ uint64_t segfile_memory(const struct segfile *s)
 
 /* --- tables --------------------------------------------------------------------------------- */
 
+/* Whose values are the first that this segment counts as overflow, and why. */
+static void tell_offender(
+	struct segfile *s, const struct segfile_table *t, bool full, const char *text)
+{
+	char shown[TALLY_SLOT_TEXT];
+
+	snprintf(shown, sizeof(shown), "%s", text);
+	for (char *c = shown; *c; c++)
+		if (*c == TALLY_LABEL_VALUE[0])
+			*c = ',';
+	if (full)
+		err_set(&s->offender, -E2BIG,
+			"%s has no room for more label values than %" PRIu32
+			"; the first to be counted as \"" SEGLABELS_OVERFLOW "\": %s",
+			t->metric.name, t->slots - 1,
+			text_valid(shown, strlen(shown)) ? shown : "?");
+	else
+		err_set(&s->offender, -EINVAL,
+			"%s has a label value that is no text in UTF-8, and is counted as "
+			"\"" SEGLABELS_OVERFLOW "\"",
+			t->metric.name);
+}
+
 /* A slot that is ready has a series; what its values can't be told from are those of the overflow. */
 static int add_series(struct segfile *s, struct segfile_table *t, uint32_t i, const char *text)
 {
+	bool full = i == t->slots - 1;
 	struct segfile_metric m = t->metric;
 	char *labels;
-	int r;
+	int r = copy_labels(t->labels, text, full, &labels);
 
-	m.overflow = i == t->slots - 1;
-	r = copy_labels(t->labels, text, m.overflow, &labels);
-	if (r == -EINVAL) {
-		m.overflow = true;
+	m.overflow = full || r == -EINVAL;
+	if (r == -EINVAL)
 		r = copy_labels(t->labels, text, true, &labels);
-	}
 	if (r < 0)
 		return r;
 	m.word += i * m.cells;
@@ -520,18 +541,9 @@ static int add_series(struct segfile *s, struct segfile_table *t, uint32_t i, co
 		return r;
 	}
 	t->known[i] = 1;
-	if (m.overflow && *text && !s->overflows++) {
-		char shown[TALLY_SLOT_TEXT];
-
-		snprintf(shown, sizeof(shown), "%s", text);
-		for (char *c = shown; *c; c++)
-			if (*c == TALLY_LABEL_VALUE[0])
-				*c = ',';
-		err_set(&s->offender, -E2BIG,
-			"%s has no room for more label values than %" PRIu32
-			"; the first to be counted as \"" SEGLABELS_OVERFLOW "\": %s",
-			m.name, t->slots - 1, text_valid(shown, strlen(shown)) ? shown : "?");
-	}
+	/* of a set that is known beforehand the overflow is there from the start, without values */
+	if (m.overflow && *text && !s->overflows++)
+		tell_offender(s, t, full, text);
 	return 0;
 }
 

@@ -319,6 +319,7 @@ static int add_series(struct program *p, const struct program_metric *m, uint32_
 		s.part = i == 0 ? SERIES_SUM : SERIES_BUCKET;
 	if (s.part == SERIES_BUCKET) {
 		format_bound(m, i - 1, bound, sizeof(bound));
+		s.scale = 0; /* a count, whatever its values are */
 		names[n] = "le";
 		values[n++] = bound;
 	}
