@@ -16,6 +16,8 @@
 
 static const char *const programs[] = {
 	"loops_tally",
+	"loops_timers",
+	"clock",
 	"loops_tally-clang ', compiled by clang' TALLY_INC",
 	"loops_tally-static ', static program' TALLY_INC",
 	"loops_tally-default ', shared object, default TLS' TALLY_INC",
@@ -39,6 +41,28 @@ static const struct {
 	{"TALLY_INC", 1.0},
 	{"TALLY_INC, 16 counters in turn", 1.3},
 	{"TALLY_INC, two threads, same counter", 1.0},
+};
+
+/* Ratios of what may cost next to nothing: both are taken as at least SMALL ns. */
+#define SMALL 0.5
+
+static const struct {
+	const char *dividend, *divisor;
+	double at_most;
+} upper_ratios[] = {
+	{"TALLY_INC_H, by handle", "TALLY_INC", 1.2},
+};
+
+static const struct {
+	const char *name, *above;
+	double at_most; /* ns; 0: only shown */
+} differences[] = {
+	{"TALLY_RECORD, varying values", "TALLY_INC", 3},
+	{"TALLY_RECORD_H, by handle, varying values", "TALLY_INC", 3},
+	{"the same 8 stores and TALLY_INC", "8 stores to lines of the program's own", 0},
+	{"the same 8 stores and a relaxed atomic on its own line",
+		"8 stores to lines of the program's own", 0},
+	{"TALLY_TIME, a scope", "two reads of rdtsc", 0},
 };
 
 static const struct {
@@ -100,6 +124,40 @@ static void run_program(struct bench *b, const char *command)
 	exit(WIFEXITED(status) && WEXITSTATUS(status) == 77 ? 77 : 1);
 }
 
+static double at_least_small(double ns)
+{
+	return ns < SMALL ? SMALL : ns;
+}
+
+static void compare_results(struct bench *b)
+{
+	char name[sizeof(b->results[0].name)];
+
+	for (size_t i = 0; i < sizeof(upper_ratios) / sizeof(upper_ratios[0]); i++) {
+		const char *dividend = upper_ratios[i].dividend, *divisor = upper_ratios[i].divisor;
+
+		snprintf(name, sizeof(name), "%s / %s, both at least %g ns", dividend, divisor,
+			SMALL);
+		bench_value(b, name, "times",
+			at_least_small(bench_find(b, dividend)) /
+				at_least_small(bench_find(b, divisor)));
+		bench_at_most(b, upper_ratios[i].at_most);
+	}
+	for (size_t i = 0; i < sizeof(differences) / sizeof(differences[0]); i++) {
+		snprintf(name, sizeof(name), "%s, above %s", differences[i].name,
+			differences[i].above);
+		bench_value(b, name, "ns",
+			bench_find(b, differences[i].name) - bench_find(b, differences[i].above));
+		if (differences[i].at_most > 0)
+			bench_at_most(b, differences[i].at_most);
+	}
+	for (size_t i = 0; i < sizeof(ratios) / sizeof(ratios[0]); i++) {
+		bench_over(b, ratios[i].dividend, ratios[i].divisor);
+		if (ratios[i].at_least > 0)
+			bench_at_least(b, ratios[i].at_least);
+	}
+}
+
 static void find_programs(void)
 {
 	char path[4096];
@@ -150,14 +208,11 @@ int main(void)
 			 "repetitions",
 	};
 
+	setvbuf(stdout, NULL, _IOLBF, 0); /* in order with what programs say */
 	find_programs();
 	make_dir();
 	for (size_t i = 0; i < sizeof(programs) / sizeof(programs[0]); i++)
 		run_program(&b, programs[i]);
-	for (size_t i = 0; i < sizeof(ratios) / sizeof(ratios[0]); i++) {
-		bench_over(&b, ratios[i].dividend, ratios[i].divisor);
-		if (ratios[i].at_least > 0)
-			bench_at_least(&b, ratios[i].at_least);
-	}
+	compare_results(&b);
 	return bench_write(&b);
 }

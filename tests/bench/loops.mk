@@ -4,7 +4,7 @@
 
 LOOPS_DIR := $(B)/tests/bench
 LOOPS := $(addprefix $(LOOPS_DIR)/,loops_tally loops_tally-clang loops_tally-static loops_tally-default loops_tally-gnu2 loops_tally-ie \
-	loops_dlopen peer_mmv peer_prometheus peer_lttng peer_statsd startup start start-0 start-100 start-1000) \
+	loops_dlopen loops_timers clock peer_mmv peer_prometheus peer_lttng peer_statsd startup start start-0 start-100 start-1000) \
 	$(patsubst %,$(LOOPS_DIR)/libloops-%.so,default gnu2 ie)
 loops_flags := -O2 -g $(WARN) -I. -Iinclude
 loops_cc = @mkdir -p $(@D); echo "bench $@"; $(CC) -std=gnu11 -D_GNU_SOURCE $(loops_flags) -o $@
@@ -34,6 +34,11 @@ $(LOOPS_DIR)/libloops-%.so: tests/bench/loops_tally.c
 	$(loops_cc) -fPIC -shared $(so_flags_$*) $< -pthread
 $(LOOPS_DIR)/loops_tally-default $(LOOPS_DIR)/loops_tally-gnu2 $(LOOPS_DIR)/loops_tally-ie: $(LOOPS_DIR)/loops_tally-%: $(LOOPS_DIR)/libloops-%.so $(LOOPS_DIR)/loops.o
 	$(loops_cc) $(LOOPS_DIR)/loops.o -L$(LOOPS_DIR) -lloops-$* -Wl,-rpath,'$$ORIGIN' -pthread
+
+$(LOOPS_DIR)/loops_timers: tests/bench/loops_timers.c $(LOOPS_DIR)/loops.o
+	$(loops_cc) $(filter %.c %.o,$^) -pthread
+$(LOOPS_DIR)/clock: tests/bench/clock.c
+	$(loops_cc) $<
 
 $(LOOPS_DIR)/peer_mmv: tests/bench/peer_mmv.c $(LOOPS_DIR)/loops.o
 	$(loops_cc) $(filter %.c %.o,$^) -lpcp_mmv -lpcp -pthread
