@@ -6,8 +6,8 @@
  *	clock_gettime  TALLY_START  clock_gettime   sleep   clock_gettime  TALLY_STOP  clock_gettime
  *	| outer                     | inner                 |                        |
  *
- * Halfway between both is what tally should say; where they are far from each other, the process was
- * not running in between, and the sleep is not used.
+ * Halfway between both is what tally should say, to half of FAR_NS in SLEEP_US: 4 ppm. Where they are
+ * farther from each other, the process was not running in between, and the sleep is not used.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,12 +18,12 @@
 #include <tally/tally.h>
 
 enum {
-	PROCESSES = 30,
-	SLEEPS = 4,
-	SLEEP_US = 50000,
+	PROCESSES = 20,
+	SLEEPS = 2,
+	SLEEP_US = 200000,
 	WARM_UP_US = 25000,
 	FAR_NS = 1500,
-	ENOUGH = 15
+	ENOUGH = 10
 };
 
 TALLY_TIMER(sleeps, "bench_sleep_seconds", "Sleeps");
