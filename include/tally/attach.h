@@ -94,10 +94,9 @@ TALLY_SLOW_ uint64_t tally_count_cells_(const struct tally_desc_ *d, uint32_t ce
 /* --- attaching ------------------------------------------------------------------------------ */
 
 /* Draws this process's generation; the caller is `busy`, and sure that the memory is its own. */
-TALLY_SLOW_ void tally_draw_(uint32_t pid)
+TALLY_SLOW_ void tally_draw_(uint32_t pid, uint32_t pid_ns)
 {
 	struct tally_process_ *p = &tally_process_;
-	struct tally_statx_ st;
 	uint64_t generation;
 
 	do /* 0 is none and 1 is a new thread's: skipped when 2^32 have been drawn */
@@ -105,9 +104,7 @@ TALLY_SLOW_ void tally_draw_(uint32_t pid)
 			__atomic_add_fetch(&tally_object_.segment->generation, 1, __ATOMIC_RELAXED);
 	while (generation < 2);
 	p->pid = pid;
-	p->pid_ns = 0;
-	if (tally_sys_statx_(TALLY_AT_FDCWD_, "/proc/self/ns/pid", &st) == 0)
-		p->pid_ns = (uint32_t)st.ino;
+	p->pid_ns = pid_ns;
 	__atomic_store_n(&p->generation, generation, __ATOMIC_RELEASE);
 }
 
@@ -121,12 +118,17 @@ TALLY_FN_ uint64_t *tally_early_(struct tally_desc_ *d)
  * What was counted while there were no rows moves to where there are some now. Who finds no rows adds
  * to early, and looks again; who has made rows says so, and moves: so one of both sees the other.
  */
-TALLY_SLOW_ void tally_move_early_(struct tally_desc_ *d)
+TALLY_MANY_ void tally_move_early_(struct tally_desc_ *d)
 {
 	uint64_t *shared = __atomic_load_n(&d->shared, __ATOMIC_SEQ_CST);
-	uint64_t early = __atomic_exchange_n(tally_early_(d), 0, __ATOMIC_SEQ_CST);
-	uint64_t sum = __atomic_exchange_n(&d->early_sum, 0, __ATOMIC_SEQ_CST);
+	uint64_t early, sum;
 
+	/* most often there is nothing */
+	if (!__atomic_load_n(tally_early_(d), __ATOMIC_SEQ_CST) &&
+		!__atomic_load_n(&d->early_sum, __ATOMIC_SEQ_CST))
+		return;
+	early = __atomic_exchange_n(tally_early_(d), 0, __ATOMIC_SEQ_CST);
+	sum = __atomic_exchange_n(&d->early_sum, 0, __ATOMIC_SEQ_CST);
 	if (d->type != TALLY_TYPE_HISTOGRAM) {
 		__atomic_fetch_add(shared, early, __ATOMIC_RELAXED);
 		return;
@@ -138,7 +140,7 @@ TALLY_SLOW_ void tally_move_early_(struct tally_desc_ *d)
 			shared + 1 + tally_bucket_(d, sum / early), early, __ATOMIC_RELAXED);
 }
 
-TALLY_SLOW_ void tally_attach_desc_(struct tally_desc_ *d, int used_before)
+TALLY_MANY_ void tally_attach_desc_(struct tally_desc_ *d, int used_before)
 {
 	uint64_t *shared = (uint64_t *)(void *)(tally_object_.rows + d->cell);
 
@@ -174,7 +176,7 @@ TALLY_SLOW_ void tally_attach_rows_(void)
 			if (plan.desc[i].self == &plan.desc[i])
 				tally_attach_desc_(&plan.desc[i], used_before);
 		tally_clock_begin_(plan.desc, plan.n);
-		tally_draw_(tally_sys_getpid_());
+		tally_draw_(tally_sys_getpid_(), plan.pid_ns);
 	}
 	__atomic_store_n(&o->state, base ? TALLY_ATTACHED_ : TALLY_EARLY_, __ATOMIC_RELEASE);
 }
@@ -292,7 +294,7 @@ TALLY_SLOW_ uint64_t tally_generation_(void)
 			    &p->busy, &idle, 1, 0, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
 			return 0;
 		if (!p->generation)
-			tally_draw_(pid);
+			tally_draw_(pid, tally_namespace_("/proc/self/ns/pid"));
 		__atomic_store_n(&p->busy, 0, __ATOMIC_RELEASE);
 	}
 	if (pid != p->pid) { /* a child of vfork: it is not asked at each of its counts */

@@ -19,6 +19,8 @@
 TALLY_BEGIN_
 
 #define TALLY_CALIBRATE_NS_ 10000000u
+#define TALLY_CLOCK_TRIES_  4
+#define TALLY_CLOCK_BITS_   13 /* what may be wrong is below 1 / 2^13 of what was measured: 122 ppm */
 
 #ifdef __cplusplus
 extern "C" {
@@ -26,6 +28,7 @@ extern "C" {
 struct tally_clock_ {
 	uint64_t rate; /* ns per tick x 2^32; 0: not known (yet) */
 	uint64_t ticks, ns; /* when the object attached; ticks 0: the counter is not to be used */
+	uint64_t apart; /* ticks by which those two may be wrong */
 };
 extern struct tally_clock_ tally_clock_ TALLY_ONE_;
 struct tally_clock_ tally_clock_;
@@ -68,6 +71,27 @@ TALLY_FN_ uint64_t tally_scale_(uint64_t ticks, uint64_t rate)
 	return (ticks >> 32) * rate + ((ticks & UINT32_MAX) * rate >> 32);
 }
 
+/*
+ * Both clocks at once, and how far from each other they may have been read: a thread that is preempted
+ * between them would take a wrong rate for the rest of its process. The best of some readings.
+ */
+TALLY_SLOW_ struct tally_clock_ tally_clock_read_(void)
+{
+	struct tally_clock_ best = {0, 0, 0, UINT64_MAX};
+
+	for (int i = 0; i < TALLY_CLOCK_TRIES_; i++) {
+		uint64_t before = tally_ticks_(), ns = tally_clock_ns_();
+		uint64_t apart = tally_ticks_() - before;
+
+		if (apart < best.apart) {
+			best.ticks = before + apart / 2;
+			best.ns = ns;
+			best.apart = apart;
+		}
+	}
+	return best;
+}
+
 /* The object attaches: if it has timers, ticks and nanoseconds are read for the first time. */
 TALLY_SLOW_ void tally_clock_begin_(const struct tally_desc_ *d, uint32_t n)
 {
@@ -86,8 +110,7 @@ TALLY_SLOW_ void tally_clock_begin_(const struct tally_desc_ *d, uint32_t n)
 		if (tally_sys_read_file_(file, name, sizeof(name)) != 4 ||
 			memcmp(name, "tsc\n", 4) != 0)
 			return;
-		tally_clock_.ns = tally_clock_ns_();
-		tally_clock_.ticks = tally_ticks_();
+		tally_clock_ = tally_clock_read_();
 	}
 #else
 	{
@@ -104,15 +127,21 @@ TALLY_SLOW_ void tally_clock_begin_(const struct tally_desc_ *d, uint32_t n)
 TALLY_SLOW_ struct tally_start tally_start_slow_(void)
 {
 	struct tally_start s = {tally_clock_ns_(), 0};
-	uint64_t ticks = tally_ticks_() - tally_clock_.ticks, ns = s.at - tally_clock_.ns;
+	uint64_t ticks, ns = s.at - tally_clock_.ns;
+	struct tally_clock_ now;
 
-	/* twice 10 ms for what happened between the two readings is no measure */
-	if (tally_clock_.ticks && ns >= TALLY_CALIBRATE_NS_ && ns < UINT32_MAX && ticks > ns / 8)
+	if (!tally_clock_.ticks || ns < TALLY_CALIBRATE_NS_)
+		return s;
+	now = tally_clock_read_();
+	ticks = now.ticks - tally_clock_.ticks;
+	ns = now.ns - tally_clock_.ns;
+	/* else the process did not run while it read the clocks: at the next start, perhaps */
+	if (ticks > ns / 8 && tally_clock_.apart + now.apart < ticks >> TALLY_CLOCK_BITS_) {
+		while (ns > UINT32_MAX) {
+			ns /= 2;
+			ticks /= 2;
+		}
 		__atomic_store_n(&tally_clock_.rate, (ns << 32) / ticks, __ATOMIC_RELAXED);
-	else if (tally_clock_.ticks && ns >= UINT32_MAX) {
-		/* no timer ran for seconds: measured anew from here on */
-		tally_clock_.ns = s.at;
-		tally_clock_.ticks = tally_ticks_();
 	}
 	return s;
 }

@@ -56,14 +56,14 @@
 #define TALLY_BIAS_(min, error) (TALLY_HISTOGRAM_BOUNDS(TALLY_LO_(min), TALLY_BITS_(error)) - 1u)
 
 /* The last members of struct tally_desc_, from low on, without and with a range. */
-#define TALLY_PLAIN_(type, scale, flags, cells, slots, nnames)                                     \
-	0, 0, 0, 0, (cells), (slots), 0, (uint8_t)(type), (int8_t)(scale), (uint8_t)(flags), 0, 0, \
-		0, 0, (uint8_t)(nnames)
+#define TALLY_PLAIN_(type, scale, flags, cells, slots, nnames)                               \
+	0, 0, 0, 0, (cells), (slots), 0, (uint8_t)(type), (int8_t)(scale), (uint8_t)(flags), \
+		TALLY_CHECKED_, 0, 0, 0, (uint8_t)(nnames)
 #define TALLY_RANGE_(scale, slots, nnames, min, max, error)                               \
 	TALLY_LOW_(min), TALLY_SPAN_(min, max), TALLY_BIAS_(min, error), 0,               \
 		TALLY_CELLS_(min, max, error), (slots), 0, (uint8_t)TALLY_TYPE_HISTOGRAM, \
-		(int8_t)(scale), 0, 0, (int8_t)TALLY_LO_(min), (uint8_t)TALLY_HI_(max),   \
-		(uint8_t)TALLY_BITS_(error), (uint8_t)(nnames)
+		(int8_t)(scale), 0, TALLY_CHECKED_, (int8_t)TALLY_LO_(min),               \
+		(uint8_t)TALLY_HI_(max), (uint8_t)TALLY_BITS_(error), (uint8_t)(nnames)
 
 #define TALLY_CHECK_RANGE_(min, max)                                                            \
 	TALLY_STATIC_ASSERT(                                                                    \

@@ -166,21 +166,25 @@ TALLY_SLOW_ int tally_find_cgroup_(const char *text, size_t n, const char *key, 
 	return 0;
 }
 
+/* The inode of a namespace of this process; 0 if unknown. */
+TALLY_SLOW_ uint32_t tally_namespace_(const char *path)
+{
+	struct tally_statx_ st;
+
+	return tally_sys_statx_(TALLY_AT_FDCWD_, path, &st) == 0 ? (uint32_t)st.ino : 0;
+}
+
 /* The cgroup by its own word; the provider, who sees from outside, may know it better. */
 TALLY_SLOW_ void tally_read_cgroup_(struct tally_plan_ *p)
 {
 	char text[4096];
-	struct tally_statx_ st;
 	size_t n = tally_sys_read_file_("/proc/self/cgroup", text, sizeof(text));
 
 	if (!tally_find_cgroup_(text, n, "::", p->cgroup) &&
 		!tally_find_cgroup_(text, n, ":name=systemd:", p->cgroup))
 		p->cgroup[0] = '\0';
-	p->cgroup_ns = p->pid_ns = 0;
-	if (n > 0 && tally_sys_statx_(TALLY_AT_FDCWD_, "/proc/self/ns/cgroup", &st) == 0)
-		p->cgroup_ns = (uint32_t)st.ino;
-	if (n > 0 && tally_sys_statx_(TALLY_AT_FDCWD_, "/proc/self/ns/pid", &st) == 0)
-		p->pid_ns = (uint32_t)st.ino;
+	p->cgroup_ns = tally_namespace_("/proc/self/ns/cgroup");
+	p->pid_ns = tally_namespace_("/proc/self/ns/pid");
 }
 
 /* --- strings -------------------------------------------------------------------------------- */
@@ -232,7 +236,7 @@ TALLY_FN_ uint32_t tally_put_labels_(struct tally_strings_ *out, const struct ta
 /*
  * Writes descriptors and strings, or measures the strings if base is NULL; returns how long they are.
  */
-TALLY_SLOW_ uint32_t tally_put_all_(const struct tally_plan_ *p, char *base)
+TALLY_MANY_ uint32_t tally_put_all_(const struct tally_plan_ *p, char *base)
 {
 	struct tally_segment *seg = (struct tally_segment *)(void *)base;
 	struct tally_segment_desc none, *to = &none;
@@ -294,7 +298,7 @@ TALLY_FN_ uint64_t tally_hash_number_(uint64_t h, uint64_t n)
 	return (h ^ n) * 0x100000001b3u;
 }
 
-TALLY_SLOW_ uint64_t tally_hash_desc_(uint64_t h, const struct tally_desc_ *d)
+TALLY_MANY_ uint64_t tally_hash_desc_(uint64_t h, const struct tally_desc_ *d)
 {
 	h = tally_hash_(tally_hash_(tally_hash_(h, d->name), d->unit), d->labels);
 	h = tally_hash_number_(h, d->type | (uint64_t)(unsigned char)d->scale << 8 |
@@ -310,7 +314,7 @@ TALLY_SLOW_ uint64_t tally_hash_desc_(uint64_t h, const struct tally_desc_ *d)
 }
 
 /* The labels of a metric; the compiler has not looked at them. */
-TALLY_SLOW_ int tally_labels_wrong_(const struct tally_desc_ *d)
+TALLY_MANY_ int tally_labels_wrong_(const struct tally_desc_ *d)
 {
 	size_t all = strlen(d->labels), n;
 
@@ -335,10 +339,12 @@ TALLY_SLOW_ int tally_labels_wrong_(const struct tally_desc_ *d)
 	return all > TALLY_LABELS_MAX_ ? TALLY_LONG_LABEL_ : TALLY_GOOD_;
 }
 
-TALLY_SLOW_ int tally_desc_wrong_(const struct tally_desc_ *d)
+TALLY_MANY_ int tally_desc_wrong_(const struct tally_desc_ *d)
 {
-	int wrong = tally_name_wrong_(d->name, d->unit, d->type);
+	int wrong = d->wrong;
 
+	if (wrong == TALLY_UNCHECKED_)
+		wrong = tally_name_wrong_(d->name, d->unit, d->type);
 	return wrong ? wrong : tally_labels_wrong_(d);
 }
 
@@ -373,7 +379,7 @@ TALLY_SLOW_ void tally_complain_(
  * Gives all descriptors their places; a wrong one counts for its process alone. -1 if a row would be
  * longer than readers take: then the object gets no segment.
  */
-TALLY_SLOW_ int tally_place_(struct tally_plan_ *p)
+TALLY_MANY_ int tally_place_(struct tally_plan_ *p)
 {
 	const struct tally_desc_ *first = (const struct tally_desc_ *)0;
 	uint64_t home = (uint64_t)((char *)__stop_tally2_cells - (char *)__start_tally2_cells);

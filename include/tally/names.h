@@ -34,6 +34,7 @@ enum tally_wrong_ {
 	TALLY_BAD_LABEL_,
 	TALLY_LONG_LABEL_,
 	TALLY_TOO_MUCH_,
+	TALLY_UNCHECKED_ = 255, /* the compiler has not looked at the name */
 };
 
 TALLY_CONST_FN_ size_t tally_length_(const char *s)
@@ -115,6 +116,7 @@ TALLY_CONST_FN_ int tally_label_name_good_(const char *s, size_t n)
  * words: clang has none for C.
  */
 #if defined(__cplusplus)
+#define TALLY_CHECKED_ TALLY_GOOD_
 #define TALLY_CHECK_NAME_(type, name, unit)                                                 \
 	static_assert(tally_name_wrong_(name, unit, type) != TALLY_BAD_NAME_ &&             \
 			      tally_name_wrong_(name, unit, type) != TALLY_OWN_NAME_,       \
@@ -124,9 +126,11 @@ TALLY_CONST_FN_ int tally_label_name_good_(const char *s, size_t n)
 	static_assert(tally_name_wrong_(name, unit, type) != TALLY_BAD_UNIT_,               \
 		"tally: OpenMetrics wants the unit at the end of the name, after a _")
 #elif defined(__GNUC__) && !defined(__clang__)
+#define TALLY_CHECKED_ TALLY_GOOD_
 #define TALLY_LETTERS_ "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_:"
 #define TALLY_NAME_OK_(name)                                                               \
-	(__builtin_strspn(name, TALLY_LETTERS_) > 0 &&                                     \
+	(sizeof(name) - 1 <= TALLY_SEGMENT_NAME_MAX &&                                     \
+		__builtin_strspn(name, TALLY_LETTERS_) > 0 &&                              \
 		__builtin_strspn(name, TALLY_LETTERS_ "0123456789") == sizeof(name) - 1 && \
 		__builtin_strncmp(name, "tally_", 6) != 0 &&                               \
 		__builtin_strncmp(name, "tallyd_", 7) != 0)
@@ -135,16 +139,18 @@ TALLY_CONST_FN_ int tally_label_name_good_(const char *s, size_t n)
 		__builtin_strcmp(                                                                \
 			(name) + (sizeof(name) >= sizeof(end) ? sizeof(name) - sizeof(end) : 0), \
 			end) == 0)
-#define TALLY_CHECK_NAME_(type, name, unit)                                                  \
-	_Static_assert(TALLY_NAME_OK_(name),                                                 \
-		"tally: not a metric name of OpenMetrics, or one that begins with tally_");  \
-	_Static_assert(!((type) == TALLY_TYPE_COUNTER && TALLY_ENDS_(name, "_total")) &&     \
-			       !((type) == TALLY_TYPE_INFO && TALLY_ENDS_(name, "_info")) && \
-			       !TALLY_ENDS_(name, "_bucket"),                                \
-		"tally: _total, _info and _bucket are added where the metric is shown");     \
-	_Static_assert(sizeof(unit) == 1 || TALLY_ENDS_(name, "_" unit),                     \
+#define TALLY_CHECK_NAME_(type, name, unit)                                                      \
+	_Static_assert(TALLY_NAME_OK_(name),                                                     \
+		"tally: not a metric name of OpenMetrics, or one that begins with tally_");      \
+	_Static_assert(!((type) == TALLY_TYPE_COUNTER && TALLY_ENDS_(name, "_total")) &&         \
+			       !((type) == TALLY_TYPE_INFO && TALLY_ENDS_(name, "_info")) &&     \
+			       !TALLY_ENDS_(name, "_bucket"),                                    \
+		"tally: _total, _info and _bucket are added where the metric is shown");         \
+	_Static_assert(sizeof(unit) == 1 ||                                                      \
+			       (sizeof(name) > sizeof("_" unit) && TALLY_ENDS_(name, "_" unit)), \
 		"tally: OpenMetrics wants the unit at the end of the name, after a _")
 #else
+#define TALLY_CHECKED_                      TALLY_UNCHECKED_
 #define TALLY_CHECK_NAME_(type, name, unit) TALLY_STATIC_ASSERT(sizeof(name) > 1, "tally: no name")
 #endif
 

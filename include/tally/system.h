@@ -29,14 +29,19 @@
 #define TALLY_END_
 #endif
 
+/* MANY: what runs once a metric at the start, and so for speed where SLOW is for size. */
 #ifdef __cplusplus
+#define TALLY_MANY_                                                        \
+	__attribute__((__visibility__("hidden"), __unused__, __noinline__, \
+		__no_instrument_function__)) inline
 #define TALLY_FN_ \
 	__attribute__((__visibility__("hidden"), __unused__, __no_instrument_function__)) inline
 #define TALLY_SLOW_                                                                  \
 	__attribute__((__visibility__("hidden"), __unused__, __noinline__, __cold__, \
 		__no_instrument_function__)) inline
 #else
-#define TALLY_FN_ __attribute__((__unused__, __no_instrument_function__)) static inline
+#define TALLY_MANY_ __attribute__((__unused__, __noinline__, __no_instrument_function__)) static
+#define TALLY_FN_   __attribute__((__unused__, __no_instrument_function__)) static inline
 #define TALLY_SLOW_ \
 	__attribute__((__unused__, __noinline__, __cold__, __no_instrument_function__)) static
 #endif
@@ -112,6 +117,7 @@ enum tally_abi_ {
 	TALLY_MAP_SHARED_ = 1,
 	TALLY_MAP_ANONYMOUS_ = 0x20,
 	TALLY_MADV_WIPEONFORK_ = 18,
+	TALLY_MADV_POPULATE_WRITE_ = 23,
 	TALLY_F_OFD_SETLK_ = 37,
 	TALLY_F_WRLCK_ = 1,
 	TALLY_RENAME_NOREPLACE_ = 1,

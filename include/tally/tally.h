@@ -311,11 +311,24 @@ TALLY_BEGIN_
  * cell that is read after this is the one that was given before the row was claimed, also if a signal
  * handler did both between two instructions of this.
  */
-#define TALLY_READ_(x) (*(const volatile __typeof__(x) *)&(x))
-#define TALLY_HAS_ROW_()                                                                         \
-	__builtin_expect(                                                                        \
-		TALLY_READ_(tally_thread_.generation) == TALLY_READ_(tally_process_.generation), \
-		1)
+#define TALLY_READ_(x)   (*(const volatile __typeof__(x) *)&(x))
+#define TALLY_HAS_ROW_() __builtin_expect(tally_has_row_(), 1)
+
+TALLY_FN_ int tally_has_row_(void)
+{
+	uint64_t own = TALLY_READ_(tally_thread_.generation);
+#if defined(__x86_64__) && defined(__GCC_ASM_FLAG_OUTPUTS__)
+	int same;
+
+	/* compared where it is: gcc takes a volatile into a register first */
+	__asm__ __volatile__("cmpq %2, %1"
+			     : "=@cce"(same)
+			     : "r"(own), "m"(tally_process_.generation));
+	return same;
+#else
+	return own == TALLY_READ_(tally_process_.generation);
+#endif
+}
 
 TALLY_FN_ void tally_add_(struct tally_counter *c, struct tally_home_ *home, uint64_t n)
 {
