@@ -463,6 +463,41 @@ TALLY_SLOW_ void tally_add_slow_(struct tally_desc_ *d, uint32_t cell, uint64_t 
 		tally_move_early_(d);
 }
 
+/*
+ * Where a handle's counter would have its home, if it had one. While there are no rows, and so never will
+ * be any for a handle, it is the word that counts instead.
+ */
+TALLY_FN_ uintptr_t tally_home_of_(struct tally_desc_ *d, uint32_t cell)
+{
+	return cell ? (uintptr_t)__start_tally2_cells + cell - TALLY_ROW_HEADER
+		    : (uintptr_t)tally_early_(d);
+}
+
+/* The cell in row 0 of a handle's counter, or its word instead. */
+TALLY_FN_ uint64_t *tally_home_shared_(uintptr_t home)
+{
+	if (__atomic_load_n(&tally_object_.state, __ATOMIC_ACQUIRE) != TALLY_ATTACHED_)
+		return (uint64_t *)home;
+	return (uint64_t *)((uintptr_t)tally_object_.rows + TALLY_ROW_HEADER + home -
+			    (uintptr_t)__start_tally2_cells);
+}
+
+TALLY_SLOW_ void tally_add_home_slow_(uintptr_t home, uint64_t n)
+{
+	char *row = tally_own_row_();
+	uint64_t *cell = row ? (uint64_t *)(home + tally_thread_.way) : tally_home_shared_(home);
+
+	__atomic_fetch_add(cell, n, __ATOMIC_RELAXED);
+}
+
+TALLY_SLOW_ uint64_t tally_value_home_(uintptr_t home)
+{
+	if (__atomic_load_n(&tally_object_.state, __ATOMIC_ACQUIRE) != TALLY_ATTACHED_)
+		return __atomic_load_n((uint64_t *)home, __ATOMIC_RELAXED);
+	return tally_sum_cells_(
+		(uint32_t)(home - (uintptr_t)__start_tally2_cells + TALLY_ROW_HEADER), 1);
+}
+
 /* A series of a table, so many bytes behind its first. */
 TALLY_SLOW_ void tally_add_at_slow_(struct tally_desc_ *d, uint32_t at, uint64_t n)
 {

@@ -82,12 +82,10 @@ struct tally_histograms {
  * that defines it. A value: copy it as you like.
  */
 struct tally_counter_handle {
-	struct tally_desc_ *desc_;
-	uint32_t cell_;
+	uintptr_t home_; /* as a counter's: tally_thread_.way from its cell */
 };
 struct tally_gauge_handle {
-	struct tally_desc_ *desc_;
-	uint32_t cell_;
+	uint64_t *cell_;
 };
 struct tally_histogram_handle {
 	struct tally_desc_ *desc_;
@@ -288,8 +286,10 @@ TALLY_END_
 #define TALLY_SET_H(handle, v)       tally_set_h_(handle, (int64_t)(v))
 #define TALLY_GAUGE_ADD_H(handle, n) tally_gauge_add_h_(handle, (int64_t)(n))
 #define TALLY_RECORD_H(handle, v)    tally_record_h_(handle, (uint64_t)(v))
-/* What the series has counted, or the gauge is, since its segment was made: uint64_t. */
-#define TALLY_VALUE_H(handle) tally_value_((handle).desc_, (handle).cell_)
+/* What the series has counted since its segment was made, uint64_t; what the gauge is, int64_t. */
+#define TALLY_VALUE_H(handle)           tally_value_h_(handle)
+#define TALLY_GAUGE_VALUE_H(handle)     tally_gauge_value_h_(handle)
+#define TALLY_HISTOGRAM_COUNT_H(handle) tally_value_((handle).desc_, (handle).cell_)
 
 /* --- in other files ------------------------------------------------------------------------- */
 
@@ -430,28 +430,37 @@ TALLY_FN_ void tally_add_at_(struct tally_counters *c, uint64_t i, uint64_t n)
 		tally_add_at_slow_(&c->desc_, at, n);
 }
 
-/* A handle without a cell is one of an object that will never have rows. */
 TALLY_FN_ void tally_add_h_(struct tally_counter_handle h, uint64_t n)
 {
 	if (TALLY_HAS_ROW_())
-		tally_cell_add_((uint64_t *)(void *)(TALLY_READ_(tally_thread_.row) + h.cell_), n);
+		tally_cell_add_((uint64_t *)(h.home_ + TALLY_READ_(tally_thread_.way)), n);
 	else
-		tally_add_slow_(h.desc_, h.cell_, n);
+		tally_add_home_slow_(h.home_, n);
 }
 
 TALLY_FN_ void tally_set_h_(struct tally_gauge_handle h, int64_t v)
 {
-	tally_gauge_set_(h.desc_, h.cell_, v);
+	__atomic_store_n(h.cell_, (uint64_t)v, __ATOMIC_RELAXED);
 }
 
 TALLY_FN_ void tally_gauge_add_h_(struct tally_gauge_handle h, int64_t n)
 {
-	tally_gauge_add_(h.desc_, h.cell_, n);
+	__atomic_fetch_add(h.cell_, (uint64_t)n, __ATOMIC_RELAXED);
+}
+
+TALLY_FN_ int64_t tally_gauge_value_h_(struct tally_gauge_handle h)
+{
+	return (int64_t)__atomic_load_n(h.cell_, __ATOMIC_RELAXED);
 }
 
 TALLY_FN_ void tally_record_h_(struct tally_histogram_handle h, uint64_t v)
 {
 	tally_record_(h.desc_, h.cell_, v, 1);
+}
+
+TALLY_FN_ uint64_t tally_value_h_(struct tally_counter_handle h)
+{
+	return tally_value_home_(h.home_);
 }
 
 /* --- handles -------------------------------------------------------------------------------- */
@@ -471,7 +480,8 @@ TALLY_SLOW_ uint32_t tally_resolve_(
 TALLY_FN_ struct tally_counter_handle tally_counter_handle_(
 	struct tally_counters *m, const char *a, const char *b, const char *c)
 {
-	struct tally_counter_handle h = {&m->desc_, tally_resolve_(&m->desc_, a, b, c)};
+	struct tally_counter_handle h = {
+		tally_home_of_(&m->desc_, tally_resolve_(&m->desc_, a, b, c))};
 
 	return h;
 }
@@ -479,7 +489,8 @@ TALLY_FN_ struct tally_counter_handle tally_counter_handle_(
 TALLY_FN_ struct tally_gauge_handle tally_gauge_handle_(
 	struct tally_gauges *m, const char *a, const char *b, const char *c)
 {
-	struct tally_gauge_handle h = {&m->desc_, tally_resolve_(&m->desc_, a, b, c)};
+	struct tally_gauge_handle h = {
+		tally_gauge_cell_(&m->desc_, tally_resolve_(&m->desc_, a, b, c))};
 
 	return h;
 }

@@ -32,5 +32,7 @@
 #define TALLY_GAUGE_ADD_H(handle, n)                                             ((void)(n))
 #define TALLY_RECORD_H(handle, v)                                                ((void)(v))
 #define TALLY_VALUE_H(handle)                                                    ((uint64_t)0)
+#define TALLY_GAUGE_VALUE_H(handle)                                              ((int64_t)0)
+#define TALLY_HISTOGRAM_COUNT_H(handle)                                          ((uint64_t)0)
 
 #endif

@@ -45,10 +45,10 @@ TALLY_HISTOGRAM_BY(k_sizes_by, "kinds_sizes_by_bytes", "bytes", 0, 1, 1000, 25,
 	K(inc_by, "kinds_by_total", TALLY_INC_H(TALLY_COUNTER_HANDLE(k_by, "x")),       \
 		TALLY_VALUE_H(TALLY_COUNTER_HANDLE(k_by, "x")), 0, 1)                   \
 	K(gauge_by, "", TALLY_GAUGE_ADD_H(TALLY_GAUGE_HANDLE(k_gauge_by, "x", "y"), 5), \
-		TALLY_VALUE_H(TALLY_GAUGE_HANDLE(k_gauge_by, "x", "y")), 0, 5)          \
+		TALLY_GAUGE_VALUE_H(TALLY_GAUGE_HANDLE(k_gauge_by, "x", "y")), 0, 5)    \
 	K(record_by, "kinds_sizes_by_bytes_count",                                      \
 		TALLY_RECORD_H(TALLY_HISTOGRAM_HANDLE(k_sizes_by, "x"), 100),           \
-		TALLY_VALUE_H(TALLY_HISTOGRAM_HANDLE(k_sizes_by, "x")), 0, 1)
+		TALLY_HISTOGRAM_COUNT_H(TALLY_HISTOGRAM_HANDLE(k_sizes_by, "x")), 0, 1)
 
 struct kind {
 	const char *name, *metric;
