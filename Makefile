@@ -201,7 +201,7 @@ OWNED = @+tools/packaging/owned.sh
 PACKAGES := $(addprefix packages-,build build-check build-check-bench build-memcached)
 .PHONY: check-long check-long-lifecycle
 .PHONY: all help tests benches demo demo-memcached check bench lint check-fresh check-mutants \
-	install clean $(PACKAGES)
+	install install-headers clean $(PACKAGES)
 $(PACKAGES): packages-%:
 	@tools/packaging/packages.sh $(subst -, ,$*)
 
@@ -229,16 +229,24 @@ check-mutants: packages-build-check ## break each promise on purpose: its test m
 	$(OWNED) sh -c '$(SUBMAKE) all && tests/mutants/run.sh $(MUTANT)'
 # Configuration that is already there stays as it is.
 DEST = $(DESTDIR)$(PREFIX)
-fill = sed -e 's|@PREFIX@|$(PREFIX)|g' -e 's|@SYSCONFDIR@|$(SYSCONFDIR)|g'
-install: all ## install to DESTDIR/PREFIX: programs, header, man pages, units, munin plugin
-	install -d $(DEST)/bin $(DEST)/sbin $(DEST)/include/tally $(DEST)/share/man/man1 \
+VERSION = $(shell sed -n 's/^\#define TALLY_VERSION_TEXT "\(.*\)"/\1/p' user/lib/conf.h)
+fill = sed -e 's|@PREFIX@|$(PREFIX)|g' -e 's|@SYSCONFDIR@|$(SYSCONFDIR)|g' -e 's|@VERSION@|$(VERSION)|g'
+# What compiles programs that count; nothing is built for it.
+install-headers: ## install the header to DESTDIR/PREFIX, for pkg-config and CMake too, without building
+	install -d $(DEST)/include/tally $(DEST)/share/pkgconfig $(DEST)/share/cmake/tally
+	install -m 644 include/tally/*.h include/tally/LICENSE $(DEST)/include/tally
+	install -m 644 tools/packaging/tally-config.cmake $(DEST)/share/cmake/tally
+	$(fill) tools/packaging/tally.pc >$(DEST)/share/pkgconfig/tally.pc
+	$(fill) tools/packaging/tally-config-version.cmake \
+		>$(DEST)/share/cmake/tally/tally-config-version.cmake
+install: all install-headers ## install to DESTDIR/PREFIX: programs, header, man pages, units, munin plugin
+	install -d $(DEST)/bin $(DEST)/sbin $(DEST)/share/man/man1 \
 		$(DEST)/share/man/man8 $(DEST)/share/doc/tally/docs $(DEST)/share/doc/tally/tests \
 		$(DEST)/share/bash-completion/completions \
 		$(DEST)/share/munin/plugins $(DEST)/lib/systemd/system $(DEST)/lib/sysusers.d \
 		$(DEST)/lib/tmpfiles.d $(DESTDIR)$(SYSCONFDIR)/tally
 	install $(B)/bin/tally $(B)/bin/tally-munin $(DEST)/bin
 	install $(B)/bin/tallyd $(B)/bin/tally-gatherer $(DEST)/sbin
-	install -m 644 include/tally/*.h include/tally/LICENSE $(DEST)/include/tally
 	install -m 644 tools/man/*.1 $(DEST)/share/man/man1
 	install -m 644 tools/man/*.8 $(DEST)/share/man/man8
 	install -m 644 README.md LICENSE $(DEST)/share/doc/tally

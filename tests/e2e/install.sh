@@ -7,7 +7,9 @@
 make --no-print-directory B="$B" DESTDIR="$T/dest" PREFIX=/usr SYSCONFDIR=/etc install \
 	>"$T/install.log" 2>&1 || fail "make install"
 for file in usr/bin/tally usr/bin/tally-munin usr/sbin/tallyd usr/sbin/tally-gatherer \
-	usr/include/tally/tally.h usr/share/man/man1/tally.1 \
+	usr/include/tally/tally.h usr/include/tally/test.h usr/share/pkgconfig/tally.pc \
+	usr/share/cmake/tally/tally-config.cmake usr/share/cmake/tally/tally-config-version.cmake \
+	usr/share/man/man1/tally.1 \
 	usr/share/man/man8/tallyd.8 usr/share/man/man8/tally-gatherer.8 usr/share/doc/tally/LICENSE \
 	usr/share/munin/plugins/tally_ \
 	usr/lib/systemd/system/tallyd.service usr/lib/systemd/system/tally-gatherer.service \
@@ -15,7 +17,7 @@ for file in usr/bin/tally usr/bin/tally-munin usr/sbin/tallyd usr/sbin/tally-gat
 	etc/tally/tallyd.conf etc/tally/tally-gatherer.conf; do
 	[ -s "$T/dest/$file" ] || fail "not installed: $file"
 done
-if grep -r -l '@[A-Z]*@' "$T/dest/usr/lib"; then
+if grep -r -l '@[A-Z]*@' "$T/dest/usr/lib" "$T/dest/usr/share/pkgconfig" "$T/dest/usr/share/cmake"; then
 	fail "a placeholder is left"
 fi
 
