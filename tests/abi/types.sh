@@ -103,12 +103,12 @@ wrong()
 	refused_at_start "clang: $DEFINITION" "$name" "$reason"
 }
 
-# wrong_labels METRIC REASON DEFINITION USE: looked at when the program starts
+# wrong_labels METRIC REASON DEFINITION USE: looked at when the program starts, by code that all share
 wrong_labels()
 {
 	local cc
 	DEFINITION=$3 USE=$4
-	for cc in "gcc -std=c11 -O2" "clang -std=c11 -O2" "g++ -std=c++17 -x c++" "clang++ -std=c++17 -x c++"; do
+	for cc in "${COMPILERS[@]}"; do
 		# shellcheck disable=SC2086
 		compiles $cc || fail "$cc: $DEFINITION: $(cat "$T/cc.err")"
 		refused_at_start "$cc: $DEFINITION" "$1" "$2"
@@ -133,18 +133,21 @@ wrong 1set "$name" 'TALLY_COUNTER_SET(bad, "1set", "", "a", "b")' 'TALLY_INC_AT(
 wrong by-x "$name" 'TALLY_COUNTER_BY(bad, "by-x", "", 2, "a")' 'TALLY_COUNTER_HANDLE(bad, "b")'
 
 label="label's name"
+COMPILERS=("gcc -std=c11 -O0")
 for l in le program user cgroup __own 1st a-b ""; do
-	wrong_labels labels "$label" "TALLY_COUNTER(bad, \"labels\", \"\", TALLY_LABELS(\"$l\", \"x\"))" 'TALLY_INC(bad)'
+	wrong_labels labels "$label" \
+		"TALLY_COUNTER(bad, \"labels\", \"\", TALLY_LABELS(\"$l\", \"x\"))" 'TALLY_INC(bad)'
 done
+COMPILERS=("gcc -std=c11 -O2" "clang -std=c11 -O2" "g++ -std=c++17 -x c++" "clang++ -std=c++17 -x c++")
 wrong_labels labels "$label" 'TALLY_COUNTER_SET(bad, "labels", "", "le", "x")' 'TALLY_INC_AT(bad, 0)'
-wrong_labels labels "$label" \
-	'TALLY_COUNTER_BY(bad, "labels", "", 2, "a", "user")' 'TALLY_COUNTER_HANDLE(bad, "1", "2")'
+wrong_labels labels "$label" 'TALLY_COUNTER_BY(bad, "labels", "", 2, "a", "user")' \
+	'TALLY_COUNTER_HANDLE(bad, "1", "2")'
 wrong_labels labels "too long" \
 	"TALLY_COUNTER_SET(bad, \"labels\", \"\", \"x\", \"$(printf 'y%.0s' {1..120})\")" \
 	'TALLY_INC_AT(bad, 0)'
 # of several the first is named
 wrong_labels labels "\\(and there are more\\)" \
-	'TALLY_COUNTER(bad, "labels", "", TALLY_LABELS("le", "x")); TALLY_INFO(worse, "more", "", TALLY_LABELS("le", "x"))' \
+	'TALLY_COUNTER(bad, "labels", "", TALLY_LABELS("le", "x")); TALLY_INFO(b, "more", "", TALLY_LABELS("le", ""))' \
 	'TALLY_INC(bad)'
 
 # Ranges and numbers of series are the compiler's to refuse, whichever it is.
