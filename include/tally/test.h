@@ -32,19 +32,22 @@
 #define TALLY_CHANGE_OF(value, ...) \
 	TALLY_CHANGE_(TALLY_GLUE2_(tally_before_, __COUNTER__), value, __VA_ARGS__)
 /* What it adds to a counter, or how many values to a histogram; uint64_t. */
-#define TALLY_CHANGE(id, ...) TALLY_CHANGE_OF(TALLY_VALUE(id), __VA_ARGS__)
+#define TALLY_CHANGE(id, ...) TALLY_CHANGE_OF(tally_value_(&tally_id_##id.desc_, 0), __VA_ARGS__)
 
 /*
  * Does it add n? If not, the file and line, n and what it was are written to standard error, and the
  * failure is counted. Yields 1 or 0, for the assertion of a test framework, or for nobody. Integers.
  */
 #define TALLY_EXPECT_CHANGE(id, n, ...) \
-	TALLY_EXPECT_(#id, TALLY_VALUE(id), n, "" #__VA_ARGS__, __VA_ARGS__)
+	TALLY_EXPECT_(#id, tally_value_(&tally_id_##id.desc_, 0), n, "" #__VA_ARGS__, __VA_ARGS__)
 #define TALLY_EXPECT_CHANGE_OF(value, n, ...) \
 	TALLY_EXPECT_(#value, value, n, "" #__VA_ARGS__, __VA_ARGS__)
 /* The same, and the program aborts if it does not. */
-#define TALLY_ASSERT_CHANGE(id, n, ...) \
-	(TALLY_EXPECT_(#id, TALLY_VALUE(id), n, "" #__VA_ARGS__, __VA_ARGS__) ? (void)0 : abort())
+#define TALLY_ASSERT_CHANGE(id, n, ...)                                                       \
+	(TALLY_EXPECT_(                                                                       \
+		 #id, tally_value_(&tally_id_##id.desc_, 0), n, "" #__VA_ARGS__, __VA_ARGS__) \
+			? (void)0                                                             \
+			: abort())
 
 /* How many expectations of this program or shared object were not met; int, for main() to return. */
 #define TALLY_TEST_FAILURES() __atomic_load_n(&tally_test_failures_, __ATOMIC_RELAXED)
@@ -59,6 +62,8 @@
 		(value) - before;                       \
 	}))
 
+TALLY_BEGIN_
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -70,10 +75,11 @@ int tally_test_failures_;
 
 TALLY_SLOW_ uint64_t tally_test_value_at_(struct tally_counters *c, uint64_t i)
 {
-	uint32_t last = c->d.slots - 1;
+	uint32_t last = c->desc_.slots - 1;
 
 	tally_attach_(); /* before it, the descriptor has no place */
-	return tally_value_(&c->d, c->d.cell ? c->d.cell + 8 * (i < last ? (uint32_t)i : last) : 0);
+	return tally_value_(
+		&c->desc_, c->desc_.cell ? c->desc_.cell + 8 * (i < last ? (uint32_t)i : last) : 0);
 }
 
 TALLY_FN_ int tally_test_expect_(const char *file, int line, const char *what, int64_t want,
@@ -86,5 +92,7 @@ TALLY_FN_ int tally_test_expect_(const char *file, int line, const char *what, i
 		(long long)got, (long long)want, statement);
 	return 0;
 }
+
+TALLY_END_
 
 #endif

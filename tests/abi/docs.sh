@@ -65,10 +65,10 @@ instructions()
 			op = $1
 			sub(/q$/, "", op)
 			symbol = ""
-			if (match($0, /tally_[a-z_]*[a-z](_\+8|_)?/))
+			if (match($0, /tally2?_[a-z_]*[a-z](_\+8|_)?/))
 				symbol = substr($0, RSTART, RLENGTH)
-			if (match($0, /8\+tally_thread_/))
-				symbol = "tally_thread_+8"
+			if (match($0, /8\+tally2_thread_/))
+				symbol = "tally2_thread_+8"
 			print op, symbol
 		}' | sed 's/ $//'
 }
@@ -77,7 +77,7 @@ awk '/^serve:/ { on = 1; next } $1 == "ret" { on = 0 } on && !/:$/ && $1 !~ /^[.
 	instructions >"$T/made"
 instructions <"$T/code/instructions.txt" >"$T/told"
 same "instructions of TALLY_INC" "$(cat "$T/told")" "$(cat "$T/made")"
-[ "$(grep -c tally_ "$T/made")" = 4 ] || fail "the symbols are not found: $(cat "$T/made")"
+[ "$(grep -c tally "$T/made")" = 4 ] || fail "the symbols are not found: $(cat "$T/made")"
 
 # --- 1,000 threads x 1,000 counters ---------------------------------------------------------------
 
