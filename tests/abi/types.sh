@@ -145,8 +145,8 @@ wrong_labels labels "$label" 'TALLY_COUNTER_BY(bad, "labels", "", 2, "a", "user"
 wrong_labels labels "too long" \
 	"TALLY_COUNTER_SET(bad, \"labels\", \"\", \"x\", \"$(printf 'y%.0s' {1..120})\")" \
 	'TALLY_INC_AT(bad, 0)'
-# of several the first is named
-wrong_labels labels "\\(and there are more\\)" \
+# of several one is named, in the order of the linker
+wrong_labels "(labels|more)" "\\(and there are more\\)" \
 	'TALLY_COUNTER(bad, "labels", "", TALLY_LABELS("le", "x")); TALLY_INFO(b, "more", "", TALLY_LABELS("le", ""))' \
 	'TALLY_INC(bad)'
 
