@@ -41,14 +41,15 @@
 #define TALLY_LO_(v) ((v) == 0 ? -1 : 63 - __builtin_clzll((unsigned long long)(v) | 1u))
 #define TALLY_HI_(v) ((v) <= 1 ? 0 : 64 - __builtin_clzll(((unsigned long long)(v)-1u) | 1u))
 /* Buckets of a power of two for an error in percent. */
-#define TALLY_BITS_(error)               \
-	((error) >= 50              ? 1u \
-		: (error) >= 25     ? 2u \
-		: (error) >= 12.5   ? 3u \
-		: (error) >= 6.25   ? 4u \
-		: (error) >= 3.125  ? 5u \
-		: (error) >= 1.5625 ? 6u \
-				    : 7u)
+#define TALLY_BITS_(error)                \
+	((error) >= 50               ? 1u \
+		: (error) >= 25      ? 2u \
+		: (error) >= 12.5    ? 3u \
+		: (error) >= 6.25    ? 4u \
+		: (error) >= 3.125   ? 5u \
+		: (error) >= 1.5625  ? 6u \
+		: (error) >= 0.78125 ? 7u \
+				     : 8u)
 #define TALLY_LOW_(min)       ((min) == 0 ? UINT64_C(0) : UINT64_C(1) << TALLY_LO_((min) + ((min) == 0)))
 #define TALLY_SPAN_(min, max) ((UINT64_C(1) << TALLY_HI_(max)) - TALLY_LOW_(min))
 #define TALLY_CELLS_(min, max, error) \

@@ -313,6 +313,19 @@ TALLY_MANY_ uint64_t tally_hash_desc_(uint64_t h, const struct tally_desc_ *d)
 	return h;
 }
 
+/* Does a label's name stand in these pairs, or among the names of the table from the i-th on? */
+TALLY_SLOW_ int tally_label_again_(
+	const struct tally_desc_ *d, const char *pairs, uint32_t i, const char *name, size_t n)
+{
+	for (; *pairs; pairs += strcspn(pairs, TALLY_LABEL_END) + 1)
+		if (strcspn(pairs, TALLY_LABEL_VALUE) == n && memcmp(pairs, name, n) == 0)
+			return 1;
+	for (; d->slots && i < d->nnames; i++)
+		if (strlen(d->names[i]) == n && memcmp(d->names[i], name, n) == 0)
+			return 1;
+	return 0;
+}
+
 /* The labels of a metric; the compiler has not looked at them. */
 TALLY_MANY_ int tally_labels_wrong_(const struct tally_desc_ *d)
 {
@@ -332,6 +345,16 @@ TALLY_MANY_ int tally_labels_wrong_(const struct tally_desc_ *d)
 		if (!tally_label_name_good_(d->names[i], n))
 			return TALLY_BAD_LABEL_;
 		all += n + 1;
+		if (tally_label_again_(d, d->labels, i + 1, d->names[i], n))
+			return TALLY_BAD_LABEL_;
+	}
+	/* all pairs are whole, as was seen above */
+	for (const char *s = d->labels; *s;) {
+		const char *next = s + strcspn(s, TALLY_LABEL_END) + 1;
+
+		if (tally_label_again_(d, next, d->nnames, s, strcspn(s, TALLY_LABEL_VALUE)))
+			return TALLY_BAD_LABEL_;
+		s = next;
 	}
 	for (uint32_t i = 0; d->values && i + 1 < d->slots; i++)
 		if (strlen(d->values[i]) >= TALLY_SLOT_TEXT)
@@ -357,7 +380,7 @@ TALLY_SLOW_ void tally_complain_(
 		"names that begin with tally_ are tally's own",
 		"_total, _info and _bucket are added where a metric is shown",
 		"the unit must be the end of the name, after a _",
-		"a label's name is not [a-zA-Z_][a-zA-Z0-9_]*, or __..., le, program, user, cgroup",
+		"a label is not [a-zA-Z_][a-zA-Z0-9_]*, or twice, __..., le, program, user, cgroup",
 		"its labels are too long",
 		"a thread's counters would take more than 1 MiB, so there is no segment"};
 	const char *const parts[] = {"tally: ", p->program, ": metric \"", d->name,

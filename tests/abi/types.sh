@@ -132,7 +132,7 @@ wrong bytes "the unit" 'TALLY_COUNTER_UNIT(bad, "bytes", "bytes", "")' 'TALLY_IN
 wrong 1set "$name" 'TALLY_COUNTER_SET(bad, "1set", "", "a", "b")' 'TALLY_INC_AT(bad, 0)'
 wrong by-x "$name" 'TALLY_COUNTER_BY(bad, "by-x", "", 2, "a")' 'TALLY_COUNTER_HANDLE(bad, "b")'
 
-label="label's name"
+label="a label is not"
 COMPILERS=("gcc -std=c11 -O0")
 for l in le program user cgroup __own 1st a-b ""; do
 	wrong_labels labels "$label" \
@@ -142,6 +142,9 @@ COMPILERS=("gcc -std=c11 -O2" "clang -std=c11 -O2" "g++ -std=c++17 -x c++" "clan
 wrong_labels labels "$label" 'TALLY_COUNTER_SET(bad, "labels", "", "le", "x")' 'TALLY_INC_AT(bad, 0)'
 wrong_labels labels "$label" 'TALLY_COUNTER_BY(bad, "labels", "", 2, "a", "user")' \
 	'TALLY_COUNTER_HANDLE(bad, "1", "2")'
+wrong_labels labels "$label" 'TALLY_COUNTER_BY(bad, "labels", "", 2, "a", "a")' 'TALLY_COUNTER_HANDLE(bad, "1", "2")'
+wrong_labels labels "$label" \
+	'TALLY_COUNTER(bad, "labels", "", TALLY_LABELS("a", "1", "b", "2", "a", "1"))' 'TALLY_INC(bad)'
 wrong_labels labels "too long" \
 	"TALLY_COUNTER_SET(bad, \"labels\", \"\", \"x\", \"$(printf 'y%.0s' {1..120})\")" \
 	'TALLY_INC_AT(bad, 0)'
