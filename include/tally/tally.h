@@ -155,7 +155,7 @@ TALLY_END_
 /* n is taken as unsigned 64 bit; the counter wraps at 2^64. */
 #define TALLY_ADD(id, n) tally_add_(&tally_id_##id, &tally_id_##id##_home_, (uint64_t)(n))
 /* What this process and those forked from it have counted, uint64_t; for tests and logs. */
-#define TALLY_VALUE(id) tally_value_(&tally_id_##id.desc_, 0)
+#define TALLY_VALUE(id) tally_counter_value_(&tally_id_##id)
 
 /* --- gauges --------------------------------------------------------------------------------- */
 
@@ -184,7 +184,7 @@ TALLY_END_
 #define TALLY_GAUGE_ADD(id, n) tally_gauge_add_(&tally_id_##id.desc_, 0, (int64_t)(n))
 /* Raises it to v if it is lower: a load, and an atomic exchange only where it is. */
 #define TALLY_GAUGE_MAX(id, v) tally_gauge_max_(&tally_id_##id.desc_, 0, (int64_t)(v))
-#define TALLY_GAUGE_VALUE(id)  ((int64_t)tally_value_(&tally_id_##id.desc_, 0))
+#define TALLY_GAUGE_VALUE(id)  tally_gauge_value_(&tally_id_##id)
 
 #define TALLY_GAUGE_DOUBLE_SET(id, v) tally_double_set_(&tally_id_##id, (double)(v))
 #define TALLY_GAUGE_DOUBLE_ADD(id, n) tally_double_add_(&tally_id_##id, (double)(n))
@@ -216,8 +216,8 @@ TALLY_END_
 
 #define TALLY_RECORD(id, v) tally_record_(&tally_id_##id.desc_, 0, (uint64_t)(v), 1)
 /* How many values were recorded, their sum, and how many of them in the bucket of v: uint64_t. */
-#define TALLY_HISTOGRAM_COUNT(id)     tally_value_(&tally_id_##id.desc_, 0)
-#define TALLY_HISTOGRAM_SUM(id)       tally_value_sum_(&tally_id_##id.desc_, 0)
+#define TALLY_HISTOGRAM_COUNT(id)     tally_histogram_count_(&tally_id_##id)
+#define TALLY_HISTOGRAM_SUM(id)       tally_histogram_sum_(&tally_id_##id)
 #define TALLY_HISTOGRAM_BUCKET(id, v) tally_value_bucket_(&tally_id_##id.desc_, 0, (uint64_t)(v))
 
 /* --- timers --------------------------------------------------------------------------------- */
@@ -254,6 +254,8 @@ TALLY_END_
 	TALLY_DEFINE_SET_(tally_id_##id, name, help, label, __VA_ARGS__)
 #define TALLY_INC_AT(id, i)    tally_add_at_(&tally_id_##id, (uint64_t)(i), 1)
 #define TALLY_ADD_AT(id, i, n) tally_add_at_(&tally_id_##id, (uint64_t)(i), (uint64_t)(n))
+/* What series i has counted since its segment was made; uint64_t. */
+#define TALLY_VALUE_AT(id, i) tally_value_at_(&tally_id_##id, (uint64_t)(i))
 
 /*
  * Series for label values that turn up while the program runs, at most max of each metric in a segment; what comes
@@ -461,6 +463,37 @@ TALLY_FN_ void tally_record_h_(struct tally_histogram_handle h, uint64_t v)
 TALLY_FN_ uint64_t tally_value_h_(struct tally_counter_handle h)
 {
 	return tally_value_home_(h.home_);
+}
+
+/* --- values --------------------------------------------------------------------------------- */
+
+TALLY_FN_ uint64_t tally_counter_value_(struct tally_counter *c)
+{
+	return tally_value_(&c->desc_, 0);
+}
+
+TALLY_FN_ int64_t tally_gauge_value_(struct tally_gauge *g)
+{
+	return (int64_t)tally_value_(&g->desc_, 0);
+}
+
+TALLY_FN_ uint64_t tally_histogram_count_(struct tally_histogram *h)
+{
+	return tally_value_(&h->desc_, 0);
+}
+
+TALLY_FN_ uint64_t tally_histogram_sum_(struct tally_histogram *h)
+{
+	return tally_value_sum_(&h->desc_, 0);
+}
+
+TALLY_SLOW_ uint64_t tally_value_at_(struct tally_counters *c, uint64_t i)
+{
+	uint32_t last = c->desc_.slots - 1;
+
+	tally_attach_(); /* before it, the descriptor has no place */
+	return tally_value_(
+		&c->desc_, c->desc_.cell ? c->desc_.cell + 8 * (i < last ? (uint32_t)i : last) : 0);
 }
 
 /* --- handles -------------------------------------------------------------------------------- */

@@ -21,9 +21,6 @@
 
 #include <tally/tally.h>
 
-/* What series i of a TALLY_COUNTER_SET has counted since its segment was made; uint64_t. */
-#define TALLY_VALUE_AT(id, i) tally_test_value_at_(&tally_id_##id, (uint64_t)(i))
-
 /*
  * What the statement adds to a value: TALLY_VALUE(id), TALLY_VALUE_AT(id, i), TALLY_VALUE_H(handle),
  * TALLY_GAUGE_VALUE(id), TALLY_HISTOGRAM_SUM(id), ... Of that value's type: a gauge's may be negative,
@@ -72,15 +69,6 @@ int tally_test_failures_;
 #ifdef __cplusplus
 }
 #endif
-
-TALLY_SLOW_ uint64_t tally_test_value_at_(struct tally_counters *c, uint64_t i)
-{
-	uint32_t last = c->desc_.slots - 1;
-
-	tally_attach_(); /* before it, the descriptor has no place */
-	return tally_value_(
-		&c->desc_, c->desc_.cell ? c->desc_.cell + 8 * (i < last ? (uint32_t)i : last) : 0);
-}
 
 TALLY_FN_ int tally_test_expect_(const char *file, int line, const char *what, int64_t want,
 	const char *statement, int64_t got)

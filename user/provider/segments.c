@@ -110,11 +110,14 @@ static void put_off(struct segments *s, struct entry *e)
 /* Its program, its user and what the first label was that found no place: said once for each segment. */
 static void tell_overflow(struct segments *s, struct entry *e)
 {
-	s->stats.label_overflows++;
+	if (!e->overflow_counted)
+		s->stats.label_overflows++;
+	e->overflow_counted = true;
+	if (!segments_may_log(s))
+		return; /* at another poll */
 	e->overflow_told = true;
-	if (segments_may_log(s))
-		diag_warning("%s/%s: program %s of user %s: %s", s->path, e->name ? e->name : "?",
-			e->program->name, e->program->user->name, e->seg->offender.text);
+	diag_warning("%s/%s: program %s of user %s: %s", s->path, e->name ? e->name : "?",
+		e->program->name, e->program->user->name, e->seg->offender.text);
 }
 
 /* Put off, it counts with the values before, and is not found dead without its last ones. */

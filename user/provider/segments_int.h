@@ -27,7 +27,7 @@ struct entry {
 	struct program *program;
 	uint32_t *map; /* metric of the segment -> its first series in the program, or NO_METRIC */
 	size_t mapped; /* metrics in it: those of label tables turn up later */
-	bool overflow_told, read_told;
+	bool overflow_counted, overflow_told, read_told;
 	bool has_base; /* some of it is folded already */
 	bool written; /* its fold is in the journal, and waits for the sync */
 };

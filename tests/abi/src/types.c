@@ -132,7 +132,7 @@ static int check_values(unsigned n)
 	good = good && TALLY_HISTOGRAM_BUCKET(sizes, 20) >= 2 * n &&
 	       TALLY_HISTOGRAM_BUCKET(sizes, 20) % 2 == 0 &&
 	       TALLY_HISTOGRAM_BUCKET(sizes, 18) == TALLY_HISTOGRAM_BUCKET(sizes, 20) &&
-	       TALLY_VALUE_H(path) >= 10 * n && TALLY_VALUE_H(disk) >= 2 * n;
+	       TALLY_VALUE_H(path) >= 10 * n && TALLY_HISTOGRAM_COUNT_H(disk) >= 2 * n;
 	return good;
 }
 
