@@ -27,6 +27,7 @@ enum tally_layout_limits_ {
 	TALLY_ROWS_BYTES_ = 32 << 20, /* ... or as many as fit into this */
 	TALLY_ROW_BYTES_ = 1 << 20, /* readers take no longer row */
 	TALLY_LABELS_MAX_ = 1023, /* bytes of a metric's label text */
+	TALLY_TABLES_MAX_ = 65536, /* series of all tables, with their overflows */
 };
 
 /*
@@ -336,8 +337,9 @@ TALLY_MANY_ int tally_labels_wrong_(const struct tally_desc_ *d)
 		if (!s[n] || !tally_label_name_good_(s, n))
 			return TALLY_BAD_LABEL_;
 		s += n + 1;
-		n = strcspn(s, TALLY_LABEL_END);
-		if (!s[n])
+		for (n = 0; (unsigned char)s[n] >= 0x20 && s[n] != 0x7f; n++)
+			;
+		if (s[n] != TALLY_LABEL_END[0])
 			return TALLY_BAD_LABEL_;
 	}
 	for (uint32_t i = 0; d->slots && i < d->nnames; i++) {
@@ -382,7 +384,7 @@ TALLY_SLOW_ void tally_complain_(
 		"the unit must be the end of the name, after a _",
 		"a label is not [a-zA-Z_][a-zA-Z0-9_]*, or twice, __..., le, program, user, cgroup",
 		"its labels are too long",
-		"a thread's counters would take more than 1 MiB, so there is no segment"};
+		"too many series in tables, or over 1 MiB of counters for a thread: no segment"};
 	const char *const parts[] = {"tally: ", p->program, ": metric \"", d->name,
 		"\" is left out: ", reasons[d->wrong], more ? " (and there are more)\n" : "\n"};
 	char text[640];
@@ -425,7 +427,7 @@ TALLY_MANY_ int tally_place_(struct tally_plan_ *p)
 		else
 			cell += 8 * (uint64_t)d->cells * (d->slots ? d->slots : 1);
 		slots += d->slots;
-		if (cell > TALLY_ROW_BYTES_ || slots > TALLY_ROW_BYTES_ / 8) {
+		if (cell > TALLY_ROW_BYTES_ || slots > TALLY_TABLES_MAX_) {
 			d->wrong = TALLY_TOO_MUCH_;
 			tally_complain_(p, d, 0);
 			return -1;

@@ -29,6 +29,8 @@ def calls(prefix):
             if not first and not line.startswith("---") and "FUTEX_WAIT_BITSET" not in line:
                 line = re.sub(r"0x[0-9a-f]+", "ADDRESS", line)
                 line = re.sub(r"\) += ", ") = ", line)
+                # read by strace before or after the kernel writes it
+                line = re.sub(r"parent_tid=\[\d+\]", "parent_tid=[PID]", line)
                 line = re.sub(r'^getrandom\("[^"]*"', "getrandom(BYTES", line)
                 for n, p in enumerate(pids):
                     line = re.sub(rf"\b{p}\b", f"PID{n}", line)

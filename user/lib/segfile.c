@@ -563,7 +563,10 @@ static int read_table(struct segfile *s, struct segfile_table *t, struct buf *sc
 	for (uint32_t i = 0; r == 0 && i < t->slots; i++) {
 		if (t->known[i] || slots[i].state == TALLY_SLOT_FREE)
 			continue;
-		if (slots[i].state != TALLY_SLOT_READY) {
+		/* others count in the overflow while its text is written, or if its writer was killed */
+		if (slots[i].state != TALLY_SLOT_READY && i == t->slots - 1)
+			strcpy(slots[i].text, "?");
+		else if (slots[i].state != TALLY_SLOT_READY) {
 			s->waiting = true;
 			continue;
 		}

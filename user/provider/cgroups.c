@@ -20,10 +20,15 @@
 #define SCAN_SHARE 100u
 #define FILE_MAX   4096u
 
-/* What a user's cgroup namespace is rooted at, as we see it. */
+/*
+ * What a user's cgroup namespace is rooted at, as we see it. A namespace's inode goes to another one when it
+ * is gone: it is the one that is known as long as the process lives that was found in it.
+ */
 struct known {
 	uid_t uid;
 	uint32_t ns;
+	char pid[24]; /* of that process, as we see it */
+	uint64_t start_ticks;
 	char path[CGROUP_PATH_MAX + 1];
 };
 
@@ -119,8 +124,9 @@ static void path_of(const char *text, char *out, size_t size)
 	}
 }
 
-/* The process that the segment speaks of, if it lives: its path as we see it. */
-static bool find_process(const struct cgroups *c, const struct segfile *seg, char *out, size_t size)
+/* The process that the segment speaks of, if it lives: its path and its id as we see them. */
+static bool find_process(
+	const struct cgroups *c, const struct segfile *seg, char *out, size_t size, char pid[24])
 {
 	const struct tally_segment *h = &seg->header;
 	const struct dirent *d;
@@ -140,6 +146,7 @@ static bool find_process(const struct cgroups *c, const struct segfile *seg, cha
 		if (!read_proc(c, d->d_name, "cgroup", text))
 			continue;
 		path_of(text, out, size);
+		snprintf(pid, 24, "%.23s", d->d_name);
 		return true;
 	}
 	return false;
@@ -147,9 +154,18 @@ static bool find_process(const struct cgroups *c, const struct segfile *seg, cha
 
 static struct known *find_known(struct cgroups *c, uid_t uid, uint32_t ns)
 {
-	for (size_t i = 0; i < c->n; i++)
-		if (c->known[i].uid == uid && c->known[i].ns == ns)
-			return &c->known[i];
+	char text[FILE_MAX];
+
+	for (size_t i = 0; i < c->n; i++) {
+		struct known *k = &c->known[i];
+
+		if (k->uid != uid || k->ns != ns)
+			continue;
+		if (read_proc(c, k->pid, "stat", text) && began_at(text, k->start_ticks))
+			return k;
+		*k = c->known[--c->n];
+		break;
+	}
 	return NULL;
 }
 
@@ -165,17 +181,19 @@ static struct known *add_known(struct cgroups *c, uid_t uid, uint32_t ns)
 static struct known *scan(struct cgroups *c, const struct segfile *seg)
 {
 	uint64_t begin = clock_monotonic_ns(), end;
-	char path[CGROUP_PATH_MAX + 1], *inner;
+	char path[CGROUP_PATH_MAX + 1], pid[24], *inner;
 	struct known *k = NULL;
 
 	if (begin < c->scan_after_ns || !seg->header.start_ticks)
 		return NULL;
-	if (find_process(c, seg, path, sizeof(path))) {
+	if (find_process(c, seg, path, sizeof(path), pid)) {
 		inner = *seg->cgroup ? strstr(path, seg->cgroup) : NULL;
 		if (inner)
 			*inner = '\0';
 		k = add_known(c, seg->uid, seg->header.cgroup_ns);
 		snprintf(k->path, sizeof(k->path), "%s", path);
+		snprintf(k->pid, sizeof(k->pid), "%s", pid);
+		k->start_ticks = seg->header.start_ticks;
 	}
 	end = clock_monotonic_ns();
 	c->scan_after_ns = end + SCAN_SHARE * (end - begin);

@@ -737,7 +737,9 @@ static int rewrite_journal(struct fold *f)
 
 int fold_compact(struct fold *f)
 {
-	bool grown = f->bytes > COMPACT_BYTES && f->bytes / 4 > f->compacted;
+	bool grown = f->bytes > COMPACT_BYTES &&
+		     (f->bytes / 4 > f->compacted ||
+			     (f->bytes > JOURNAL_MAX / 4 * 3 && f->compacted <= JOURNAL_MAX / 2));
 
 	if (!f->rewrite && !grown)
 		return 0;

@@ -158,6 +158,10 @@ int programs_find(
 		user = ps->n < 2 * PROGRAMS_MAX ? programs_user(ps, uid) : NULL;
 		if (!user)
 			return ps->n < 2 * PROGRAMS_MAX ? -ENOMEM : -E2BIG;
+		/* Containers come and go: their cgroups get no more than half of what the user may have. */
+		if (*cgroup && (user->series > USER_SERIES_MAX / 2 ||
+				       user->programs > PROGRAMS_PER_USER_MAX / 2))
+			return programs_find(ps, name, uid, "", ret);
 		if (ps->n < PROGRAMS_MAX && user->programs < PROGRAMS_PER_USER_MAX)
 			return add_program(ps, name, user, cgroup, ret);
 		p = find_program(ps, OVERFLOW_NAME, uid, "");
@@ -450,6 +454,7 @@ void programs_begin(struct programs *ps)
 		struct program *p = ps->list[i];
 
 		memcpy(p->sums, p->folded, p->group.schema.n * sizeof(uint64_t));
+		p->partial = false;
 	}
 }
 
@@ -475,6 +480,8 @@ int programs_end(struct programs *ps, struct snapshot *s, uint64_t begin_ns, uin
 	int err = 0;
 
 	for (size_t i = 0; i < ps->n && !err; i++) {
+		if (ps->list[i]->partial)
+			continue;
 		take_values(ps->list[i]);
 		err = snapshot_add(s, &ps->list[i]->group, begin_ns, end_ns);
 	}

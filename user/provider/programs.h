@@ -34,8 +34,9 @@ struct program_user {
 	uint32_t segments;
 	uint64_t memory, poll_bytes;
 	/* by its scan: files that are refused and remembered; time that opening has taken at this poll */
-	uint32_t refused;
+	uint32_t refused, notes; /* notes: *.refused that were looked at at this poll */
 	uint64_t open_ns;
+	bool has_room; /* some of what he had is gone since the last listing */
 };
 
 /* What is the same for all series of a metric. */
@@ -71,6 +72,7 @@ struct program {
 	size_t nslots;
 	size_t schema_bytes; /* about what its schema takes in a record */
 	uint32_t starts, living; /* series that every program has */
+	bool partial; /* in this poll a segment was not read that never was: it has no values */
 	uint32_t index; /* in the list */
 	size_t journaled; /* kept by the journal of folds: metrics that it knows */
 };
@@ -87,7 +89,11 @@ struct programs {
 void programs_release(struct programs *ps);
 /* Finds or makes; NULL if there is no memory. */
 struct program_user *programs_user(struct programs *ps, uid_t uid);
-/* Finds or makes; cgroup "" if unknown. -E2BIG if not even "overflow" has room; -ENOMEM. */
+/*
+ * Finds or makes; cgroup "" if unknown. A user's cgroups get programs of their own as far as half of his
+ * programs and series; after that a program of a new one is that of no cgroup. -E2BIG if not even
+ * "overflow" has room; -ENOMEM.
+ */
 int programs_find(
 	struct programs *ps, const char *name, uid_t uid, const char *cgroup, struct program **ret);
 

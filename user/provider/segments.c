@@ -34,6 +34,7 @@
 
 /* What a poll reads of one user's segments; a sparse file may be far larger than the memory it takes. */
 #define USER_POLL_BYTES (64u << 20)
+#define POLL_BYTES      (256u << 20)
 
 /* --- reading --------------------------------------------------------------------------------- */
 
@@ -83,12 +84,14 @@ static void add_values(struct segments *s, const struct entry *e)
 		p->sums[base[i].series] -= base[i].value;
 }
 
-/* How many bytes of this user's rows may still be read at this poll. */
-static uint64_t read_budget(const struct entry *e)
+/* How many bytes of this user's rows may still be read at this poll, and of all users'. */
+static uint64_t read_budget(const struct segments *s, const struct entry *e)
 {
 	uint64_t used = e->program->user->poll_bytes;
+	uint64_t own = used < USER_POLL_BYTES ? USER_POLL_BYTES - used : 0;
+	uint64_t all = s->poll_bytes < POLL_BYTES ? POLL_BYTES - s->poll_bytes : 0;
 
-	return used < USER_POLL_BYTES ? USER_POLL_BYTES - used : 0;
+	return own < all ? own : all;
 }
 
 static void read_failed(struct segments *s, struct entry *e, int err)
@@ -125,7 +128,7 @@ static void read_rows(struct segments *s, struct entry *e)
 {
 	struct segfile *seg = e->seg;
 	uint32_t rows = seg->rows ? seg->rows : seg->header.rows;
-	uint64_t budget = read_budget(e);
+	uint64_t budget = read_budget(s, e);
 	int err;
 
 	seg->read_max = budget;
@@ -137,6 +140,8 @@ static void read_rows(struct segments *s, struct entry *e)
 	segfile_test_dead(seg);
 	err = segfile_read(seg, &s->scratch);
 	e->program->user->poll_bytes += budget - seg->read_max;
+	s->poll_bytes += budget - seg->read_max;
+	e->was_read |= !err;
 	if (err == -EDQUOT) {
 		seg->dead = false; /* asked again when there is room for all of it */
 		seg->rows = seg->header.rows_max;
@@ -149,6 +154,7 @@ static void read_rows(struct segments *s, struct entry *e)
 static void read_segment(struct segments *s, struct entry *e)
 {
 	read_rows(s, e);
+	e->program->partial |= !e->was_read;
 	if (e->mapped < e->seg->n)
 		segments_map(s, e);
 	if (e->seg->overflows && !e->overflow_told)
@@ -160,6 +166,7 @@ static void read_segment(struct segments *s, struct entry *e)
 static void read_segments(struct segments *s)
 {
 	s->first = s->n ? (s->first + 1) % s->n : 0;
+	s->poll_bytes = 0;
 	for (size_t i = 0; i < s->n; i++) {
 		struct entry *e = &s->entries[(s->first + i) % s->n];
 

@@ -28,6 +28,8 @@ struct entry {
 	uint32_t *map; /* metric of the segment -> its first series in the program, or NO_METRIC */
 	size_t mapped; /* metrics in it: those of label tables turn up later */
 	bool overflow_counted, overflow_told, read_told;
+	bool was_read; /* once at least */
+	bool limited; /* refused for what its user may have: looked at again when he has room */
 	bool has_base; /* some of it is folded already */
 	bool written; /* its fold is in the journal, and waits for the sync */
 };
@@ -51,6 +53,8 @@ struct segments {
 	uint32_t *slots; /* hash table of names: index + 1 */
 	size_t nslots;
 	size_t living_max;
+	uint64_t memory; /* of all segments, as segfile_memory() says */
+	uint64_t poll_bytes; /* of rows that were read at this poll */
 	struct buf scratch; /* rows */
 	size_t first; /* whose turn it is to be read first */
 	struct programs programs;

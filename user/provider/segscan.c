@@ -33,6 +33,8 @@
 /* What the segments of one user may take of our memory, and how many may be open. */
 #define USER_MEMORY_MAX   (16u << 20)
 #define USER_SEGMENTS_MAX 8192u
+#define MEMORY_MAX        (256u << 20) /* of all users */
+#define USER_NOTES        64u /* *.refused of a user that are looked at at a poll */
 /* Refused files of one user that are remembered; others are not looked into. */
 #define USER_REFUSED_MAX 1024u
 /* Time for opening one user's files at a poll, after which the rest of them waits. */
@@ -59,8 +61,10 @@ void segments_remove_entry(struct segments *s, struct entry *e)
 {
 	if (e->seg) {
 		s->stats.segments--;
+		s->memory -= segfile_memory(e->seg);
 		e->program->user->segments--;
 		e->program->user->memory -= segfile_memory(e->seg);
+		e->program->user->has_room = true;
 	} else if (e->owner) {
 		e->owner->refused--;
 	}
@@ -159,9 +163,9 @@ static void explain_denied(const struct segments *s, const char *name, struct er
 
 static void refuse(struct segments *s, const char *name, int err, struct errmsg *e)
 {
-	enum segment_refusal why = err == -EPROTO  ? REFUSED_FORMAT
-				   : err == -E2BIG ? REFUSED_LARGE
-						   : REFUSED_UNREADABLE;
+	enum segment_refusal why = err == -EPROTO                    ? REFUSED_FORMAT
+				   : err == -E2BIG || err == -EDQUOT ? REFUSED_LARGE
+								     : REFUSED_UNREADABLE;
 
 	s->stats.refused[why]++;
 	if (err == -EACCES)
@@ -251,12 +255,14 @@ static int adopt_segment(struct segments *s, struct entry *e, struct errmsg *msg
 	cgroups_find(s->cgroups, e->seg, cgroup, sizeof(cgroup));
 	err = programs_find(&s->programs, e->seg->program, e->seg->uid, cgroup, &e->program);
 	if (err)
-		return err_set(msg, err, "too many programs");
+		return err_set(msg, err == -E2BIG ? -EDQUOT : err, "too many programs");
 	user = e->program->user;
 	if (user->segments >= USER_SEGMENTS_MAX ||
 		user->memory + segfile_memory(e->seg) > USER_MEMORY_MAX)
 		return err_set(
-			msg, -E2BIG, "user %s has too many or too large segments", user->name);
+			msg, -EDQUOT, "user %s has too many or too large segments", user->name);
+	if (s->memory + segfile_memory(e->seg) > MEMORY_MAX)
+		return err_set(msg, -EDQUOT, "all users together have too large segments");
 	err = segments_map(s, e);
 	if (err)
 		return err;
@@ -268,6 +274,7 @@ static int adopt_segment(struct segments *s, struct entry *e, struct errmsg *msg
 	}
 	user->segments++;
 	user->memory += segfile_memory(e->seg);
+	s->memory += segfile_memory(e->seg);
 	s->stats.segments++;
 	e->has_base = fold_base(s->fold, &id, &n) != NULL;
 	return 0;
@@ -330,12 +337,18 @@ static int open_segment(
 		return err;
 	}
 	e->file_ino = 0;
+	e->limited = err == -EDQUOT;
 	remember_refused(e, owner);
 	refuse(s, name, err, &msg);
 	return 0;
 }
 
 /* --- scanning -------------------------------------------------------------------------------- */
+
+static int64_t age_ns(const struct stat *st)
+{
+	return clock_realtime_ns() - (int64_t)st->st_mtim.tv_sec * (int64_t)NSEC_PER_SEC;
+}
 
 /*
  * A file that is still being made is locked by its maker nearly at once. One that is some seconds old
@@ -348,8 +361,7 @@ static void remove_orphan(struct segments *s, const char *name)
 	int fd;
 
 	if (fstatat(dirfd(s->dir), name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode) ||
-		clock_realtime_ns() - (int64_t)st.st_mtim.tv_sec * (int64_t)NSEC_PER_SEC <
-			(int64_t)NEW_AGE_NS)
+		age_ns(&st) < (int64_t)NEW_AGE_NS)
 		return;
 	if (s->orphans == ORPHANS_PER_POLL)
 		return;
@@ -370,26 +382,37 @@ static void remove_orphan(struct segments *s, const char *name)
 static bool take_refused(struct segments *s, const char *name)
 {
 	struct flock lock = {.l_type = F_RDLCK, .l_whence = SEEK_SET};
+	struct program_user *owner;
 	struct stat st;
 	uint64_t n = 0;
+	bool done = false;
 	int fd;
 
-	if (s->orphans == ORPHANS_PER_POLL)
+	if (fstatat(dirfd(s->dir), name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode))
+		return true;
+	owner = programs_user(&s->programs, st.st_uid);
+	if (!owner || owner->notes == USER_NOTES || s->orphans == ORPHANS_PER_POLL)
 		return false;
+	owner->notes++;
 	s->orphans++;
+	/* one that is empty is being made, or was left by somebody who was killed */
+	if (st.st_size == 0 && age_ns(&st) < (int64_t)NEW_AGE_NS)
+		return false;
 	fd = openat(dirfd(s->dir), name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0)
 		return errno == ENOENT;
 	if (fcntl(fd, F_OFD_SETLK, &lock) == 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
-		st.st_size > 0 && unlinkat(dirfd(s->dir), name, 0) == 0)
+		unlinkat(dirfd(s->dir), name, 0) == 0) {
 		n = st.st_size < (off_t)REFUSED_MAX ? (uint64_t)st.st_size : REFUSED_MAX;
+		done = true;
+	}
 	close(fd);
 	s->stats.starts_refused += n;
 	if (n && segments_may_log(s))
 		diag_warning("%s/%s: %llu processes found no room for a segment; they count for "
 			     "themselves alone, until they are started again",
 			s->path, name, (unsigned long long)n);
-	return n > 0;
+	return done;
 }
 
 static bool ends_in(const char *name, const char *end)
@@ -432,7 +455,8 @@ static bool scan_new_name(struct segments *s, const struct dirent *d, uint64_t h
 	begin = cpu_ns() - begin;
 	owner->open_ns += begin;
 	s->open_ns += begin;
-	return !err;
+	if (!err)
+		return true;
 wait:
 	s->left_out++;
 	return false;
@@ -507,8 +531,19 @@ static bool scan_due(struct segments *s, int64_t *ret_mtime_ns)
 	       s->scanned_ns - s->mtime_ns < (int64_t)MTIME_GRAIN_NS;
 }
 
+/* What was refused because its user had too much is new again when some of that is gone. */
+static void forget_limited(struct segments *s)
+{
+	for (size_t i = s->n; i-- > 0;)
+		if (s->entries[i].limited && s->entries[i].owner->has_room)
+			segments_remove_entry(s, &s->entries[i]);
+	for (size_t i = 0; i < s->programs.nusers; i++)
+		s->programs.users[i]->has_room = false;
+}
+
 static void begin_listing(struct segments *s, int64_t mtime_ns)
 {
+	forget_limited(s);
 	for (size_t i = 0; i < s->n; i++)
 		s->entries[i].seen = false;
 	s->left_out = 0;
@@ -538,8 +573,11 @@ int segments_scan(struct segments *s)
 	const struct dirent *d;
 	int64_t mtime_ns = 0;
 
-	for (size_t i = 0; s->complete && i < s->programs.nusers; i++)
-		s->programs.users[i]->open_ns = 0;
+	for (size_t i = 0; i < s->programs.nusers; i++) {
+		s->programs.users[i]->notes = 0;
+		if (s->complete)
+			s->programs.users[i]->open_ns = 0;
+	}
 	if (!s->listing) {
 		if (!scan_due(s, &mtime_ns))
 			return 0;
