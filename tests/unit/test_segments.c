@@ -471,7 +471,9 @@ Test(segments, large_segments_wait_for_their_turn)
 		cr_assert_eq(ftruncate(fds[i], h.rows_off + 30 * (1 << 20)), 0);
 		segmaker_set(fds[i], 0, 0, 1);
 	}
-	for (int i = 0; i < 5; i++)
+	cr_assert_eq(poll_all(), 0);
+	cr_expect_null(group("web"), "it is not shown before all of it was read once");
+	for (int i = 1; i < 5; i++)
 		cr_assert_eq(poll_all(), 0);
 	cr_expect_eq(stats().put_off, 10, "two of four at each poll");
 	expect("4", NULL);
@@ -485,7 +487,7 @@ Test(segments, large_segments_wait_for_their_turn)
 	cr_expect_eq(stats().folded, 4);
 }
 
-/* Texts of many megabytes: one user does not get all of our memory. */
+/* Texts of many megabytes: one user does not get all of our memory, and waits until some is free. */
 Test(segments, memory_per_user)
 {
 	int fds[10];
@@ -508,6 +510,30 @@ Test(segments, memory_per_user)
 	cr_expect_eq(stats().refused[REFUSED_LARGE], 8);
 	for (int i = 0; i < 10; i++)
 		close(fds[i]);
+	for (int i = 0; i < 12; i++)
+		cr_assert_eq(poll_all(), 0);
+	cr_expect_eq(stats().folded, 10);
+	expect("10", NULL);
+}
+
+/* Containers that come and go: their cgroups take half of a user's programs, and he still gets new ones. */
+Test(segments, cgroups_leave_room)
+{
+	struct programs ps = {0};
+	struct program *p, *plain, *more;
+	char cgroup[32];
+
+	for (unsigned i = 0; i < 2 * PROGRAMS_LIMIT; i++) {
+		snprintf(cgroup, sizeof(cgroup), "/box/%u", i);
+		cr_assert_eq(programs_find(&ps, "web", 1000, cgroup, &p), 0);
+		cr_assert(*p->cgroup == '\0' || !strcmp(p->cgroup, cgroup));
+	}
+	cr_assert_eq(programs_find(&ps, "web", 1000, "", &plain), 0);
+	cr_expect_eq(p, plain, "the last ones are those of no cgroup");
+	cr_assert_eq(programs_find(&ps, "another", 1000, "/box/x", &more), 0);
+	cr_expect_str_eq(more->name, "another");
+	cr_expect_leq(ps.n, PROGRAMS_LIMIT / 2 + 3);
+	programs_release(&ps);
 }
 
 /* A look at it changes nothing, and counts the same. */
