@@ -330,6 +330,53 @@ Test(segments, conflicts_are_counted)
 	cr_expect_str_eq(value("other_total", "web"), "70");
 }
 
+/* A deployment changes the kind of a metric: the old one keeps what it has, the new one gets its name. */
+Test(segments, a_new_kind_retires_the_old_one)
+{
+	static const struct segmaker_metric scaled[] = {{"requests", C, -3}};
+	const struct passwd *pw = getpwuid(getuid());
+	int a = segmaker_make(segs, "a", "web", two, 2), b;
+	char name[256];
+
+	snprintf(name, sizeof(name), "requests_total{program=\"web\",retired=\"1\",user=\"%s\"}",
+		pw ? pw->pw_name : "?");
+	segmaker_set(a, 0, 0, 7);
+	expect("7", NULL);
+	b = segmaker_make(segs, "b", "web", scaled, 1); /* while the old one still runs */
+	segmaker_set(b, 0, 0, 1500);
+	expect("7", NULL);
+	cr_expect_eq(stats().conflicts, 1);
+	close(a);
+	expect("7", NULL);
+	expect("1.5", NULL);
+	cr_expect_str_eq(polling_value(&snap, name), "7");
+	segmaker_set(b, 0, 0, 2500);
+	close(b);
+	expect("2.5", NULL);
+	for (int round = 0; round < 3; round++) {
+		stop_provider();
+		start_provider();
+		expect("2.5", NULL);
+		cr_expect_str_eq(polling_value(&snap, name), "7", "after restart %d", round);
+	}
+}
+
+/* Two builds that take turns do not fill the program with what they retire of each other. */
+Test(segments, retiring_ends)
+{
+	static const struct segmaker_metric other[] = {{"requests", C, -3}};
+
+	for (unsigned i = 0; i < 40; i++) {
+		int fd = segmaker_make(segs, "a", "web", i % 2 ? other : two, 1);
+
+		segmaker_set(fd, 0, 0, 1);
+		close(fd);
+		cr_assert_eq(poll_all(), 0);
+	}
+	cr_expect_leq(group("web")->schema.n, 3 + PROGRAM_RETIRED_MAX + 1);
+	cr_expect_gt(stats().conflicts, 0);
+}
+
 /* Somebody writes a smaller number into his own segment: a marked reset, never a silent step. */
 Test(segments, a_step_back_is_a_reset)
 {

@@ -203,8 +203,11 @@ static uint32_t *find_slot(
 static void index_metric(struct program *p, uint32_t i)
 {
 	const struct program_metric *m = &p->metrics[i].m;
-	uint32_t *name = find_slot(p, p->name_slots, m->name, NULL);
+	uint32_t *name;
 
+	if (m->flags & PROGRAM_METRIC_RETIRED)
+		return;
+	name = find_slot(p, p->name_slots, m->name, NULL);
 	*find_slot(p, p->slots, m->name, m->labels) = i + 1;
 	if (!*name)
 		*name = i + 1;
@@ -369,6 +372,7 @@ static int add_metric(struct programs *ps, struct program *p, const struct progr
 	p->metrics[p->nmetrics].m.unit = p->group.schema.series[first].unit;
 	p->metrics[p->nmetrics].m.help = p->group.schema.series[first].help;
 	index_metric(p, (uint32_t)p->nmetrics++);
+	p->retired += (m->flags & PROGRAM_METRIC_RETIRED) != 0;
 	p->group.version++;
 	p->user->series += count;
 	ps->series += count;
@@ -376,16 +380,117 @@ static int add_metric(struct programs *ps, struct program *p, const struct progr
 	return 0;
 }
 
+/* --- retiring metrics ------------------------------------------------------------------------ */
+
+/* The text of labels with retired="number". */
+static int retired_labels(const char *labels, uint32_t number, char **ret)
+{
+	const char *const name[] = {"retired"};
+	char value[16];
+	const char *const values[] = {value};
+	struct buf text = BUF_INIT;
+	int err;
+
+	snprintf(value, sizeof(value), "%u", number);
+	err = labels_add(&text, labels, 1, name, values);
+	if (!err)
+		*ret = strndup((const char *)text.data, text.len);
+	buf_release(&text);
+	return err ? err : *ret ? 0 : -ENOMEM;
+}
+
+/* Its series keep their places and what they have come to, under another label. */
+static int retire_metric(struct program *p, struct program_entry *e)
+{
+	char **labels = calloc(e->count + 1, sizeof(*labels));
+	int err = labels ? 0 : -ENOMEM;
+
+	for (uint32_t i = 0; i <= e->count && !err; i++) {
+		const char *old =
+			i < e->count ? p->group.schema.series[e->first + i].labels : e->m.labels;
+
+		err = retired_labels(old, p->retired + 1, &labels[i]);
+	}
+	for (uint32_t i = 0; i <= e->count && labels; i++) {
+		char **place = i < e->count ? &p->group.schema.series[e->first + i].labels
+					    : (char **)&e->m.labels;
+
+		if (err) {
+			free(labels[i]);
+			continue;
+		}
+		free(*place);
+		*place = labels[i];
+	}
+	free(labels);
+	if (err)
+		return err;
+	e->m.flags |= PROGRAM_METRIC_RETIRED;
+	p->retired++;
+	p->group.version++;
+	return 0;
+}
+
+/* All that have this name, if no segment has one of them. */
+static int retire_name(struct program *p, const char *name)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < p->nmetrics; i++)
+		if (p->metrics[i].users && is_metric(&p->metrics[i], name, NULL))
+			return -EEXIST;
+	for (size_t i = 0; i < p->nmetrics && !err; i++) {
+		struct program_entry *e = &p->metrics[i];
+
+		if ((e->m.flags & PROGRAM_METRIC_RETIRED) || !is_metric(e, name, NULL))
+			continue;
+		err = p->retired < PROGRAM_RETIRED_MAX ? retire_metric(p, e) : -EEXIST;
+	}
+	memset(p->slots, 0, p->nslots * sizeof(*p->slots));
+	memset(p->name_slots, 0, p->nslots * sizeof(*p->name_slots));
+	for (uint32_t i = 0; i < p->nmetrics; i++)
+		index_metric(p, i);
+	return err;
+}
+
+static struct program_entry *entry_of(const struct program *p, uint32_t first)
+{
+	size_t low = 0, high = p->nmetrics;
+
+	while (high - low > 1) {
+		size_t middle = (low + high) / 2;
+
+		*(p->metrics[middle].first <= first ? &low : &high) = middle;
+	}
+	return &p->metrics[low];
+}
+
+void program_hold(struct program *p, uint32_t first)
+{
+	entry_of(p, first)->users++;
+}
+
+void program_drop(struct program *p, uint32_t first)
+{
+	if (--entry_of(p, first)->users == 0)
+		p->freed++;
+}
+
 int program_find_metric(
 	struct programs *ps, struct program *p, const struct program_metric *m, uint32_t *ret)
 {
-	uint32_t slot = p->nslots ? *find_slot(p, p->slots, m->name, m->labels) : 0;
-	uint32_t named = p->nslots ? *find_slot(p, p->name_slots, m->name, NULL) : 0;
+	bool retired = m->flags & PROGRAM_METRIC_RETIRED;
+	uint32_t named = p->nslots ? *find_slot(p, p->name_slots, m->name, NULL) : 0, slot = 0;
 	uint32_t count = series_count(m);
 	int err;
 
-	if (named && !same_kind(&p->metrics[named - 1].m, m))
-		return -EEXIST;
+	if (!retired && named && !same_kind(&p->metrics[named - 1].m, m)) {
+		err = retire_name(p, m->name);
+		if (err)
+			return err;
+	}
+	if (!retired && p->nslots)
+		slot = *find_slot(p, p->slots, m->name, m->labels);
 	if (!slot) {
 		if (p->user->series + count > USER_SERIES_MAX ||
 			ps->series + count > PROGRAMS_SERIES_MAX ||

@@ -45,17 +45,25 @@ struct program_metric {
 		*help; /* labels: canonical, without program, user, cgroup, le */
 	uint8_t type; /* enum tally_type */
 	int8_t scale;
-	uint8_t flags; /* enum tally_desc_flags */
+	uint8_t flags; /* enum tally_desc_flags, PROGRAM_METRIC_RETIRED */
 	int8_t lo; /* of a histogram */
 	uint8_t hi, bits;
 	uint32_t cells;
 };
+
+/*
+ * Of a kind that no segment has any more, while others of its name have another kind now. Its series stay,
+ * with a label "retired" and what they have come to; it is found no more.
+ */
+#define PROGRAM_METRIC_RETIRED 0x80u
+#define PROGRAM_RETIRED_MAX    16u /* of a program; then the newer kind is left out instead */
 
 /* A metric as the program has it: its texts are its own. */
 struct program_entry {
 	struct program_metric m;
 	uint32_t first; /* its first series */
 	uint32_t count;
+	uint32_t users; /* segments that have it */
 };
 
 struct program {
@@ -71,6 +79,8 @@ struct program {
 	uint32_t *name_slots; /* by name alone: one of those that have it */
 	size_t nslots;
 	size_t schema_bytes; /* about what its schema takes in a record */
+	uint32_t retired; /* metrics that are */
+	uint32_t freed; /* how often a metric has lost its last segment */
 	uint32_t starts, living; /* series that every program has */
 	bool partial; /* in this poll a segment was not read that never was: it has no values */
 	uint32_t index; /* in the list */
@@ -98,11 +108,15 @@ int programs_find(
 	struct programs *ps, const char *name, uid_t uid, const char *cgroup, struct program **ret);
 
 /*
- * The first series of the metric in the program, made if it is new. -EEXIST if the name is there with
- * another type, scale or range; -E2BIG if the program or its user has too many; -ENOMEM; -EPROTO.
+ * The first series of the metric in the program, made if it is new. If the name is there with another type,
+ * scale or range, that one is retired, or, if a segment has it, -EEXIST; -E2BIG if the program or its user has too many; -ENOMEM; -EPROTO.
  */
 int program_find_metric(
 	struct programs *ps, struct program *p, const struct program_metric *m, uint32_t *ret);
+
+/* A segment has the metric whose first series this is; and has it no more. */
+void program_hold(struct program *p, uint32_t first);
+void program_drop(struct program *p, uint32_t first);
 
 /* Adds values of a living segment to the sums of the poll, each after its metric's type. */
 void program_add(

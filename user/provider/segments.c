@@ -155,7 +155,7 @@ static void read_segment(struct segments *s, struct entry *e)
 {
 	read_rows(s, e);
 	e->program->partial |= !e->was_read;
-	if (e->mapped < e->seg->n)
+	if (e->mapped < e->seg->n || (e->missing && e->freed != e->program->freed))
 		segments_map(s, e);
 	if (e->seg->overflows && !e->overflow_told)
 		tell_overflow(s, e);

@@ -57,9 +57,19 @@ void entry_release(struct entry *e)
 	free(e->name);
 }
 
+/* Its program's metrics are not in use by it any more. */
+static void unmap(struct entry *e)
+{
+	for (size_t i = 0; i < e->mapped; i++)
+		if (e->map[i] != NO_METRIC)
+			program_drop(e->program, e->map[i]);
+	e->mapped = 0;
+}
+
 void segments_remove_entry(struct segments *s, struct entry *e)
 {
 	if (e->seg) {
+		unmap(e);
 		s->stats.segments--;
 		s->memory -= segfile_memory(e->seg);
 		e->program->user->segments--;
@@ -193,14 +203,20 @@ static int map_metric(
 	};
 	int err = program_find_metric(&s->programs, e->program, &wanted, ret);
 
-	if (err == -ENOMEM)
-		return err;
 	if (err)
 		*ret = NO_METRIC;
-	s->stats.conflicts += err == -EEXIST;
-	s->stats.over_limit += err == -E2BIG;
-	s->stats.bad_metrics += err == -EPROTO;
-	return 0;
+	else
+		program_hold(e->program, *ret);
+	return err;
+}
+
+/* Metrics of another kind stood in the way of some: perhaps they have no segment any more. */
+static void map_missing(struct segments *s, struct entry *e)
+{
+	e->freed = e->program->freed;
+	for (size_t i = 0; i < e->mapped && e->missing; i++)
+		if (e->map[i] == NO_METRIC && !map_metric(s, e, &e->seg->metrics[i], &e->map[i]))
+			e->missing--;
 }
 
 int segments_map(struct segments *s, struct entry *e)
@@ -211,11 +227,19 @@ int segments_map(struct segments *s, struct entry *e)
 	if (!map)
 		return -ENOMEM;
 	e->map = map;
-	while (!err && e->mapped < e->seg->n) {
+	if (e->missing && e->freed != e->program->freed)
+		map_missing(s, e);
+	while (e->mapped < e->seg->n) {
 		err = map_metric(s, e, &e->seg->metrics[e->mapped], &map[e->mapped]);
-		e->mapped += !err;
+		if (err == -ENOMEM)
+			return err;
+		s->stats.conflicts += err == -EEXIST;
+		s->stats.over_limit += err == -E2BIG;
+		s->stats.bad_metrics += err == -EPROTO;
+		e->missing += err != 0;
+		e->mapped++;
 	}
-	return err;
+	return 0;
 }
 
 /* The same file under another name is one segment: it was renamed, or has a second link. */
@@ -330,6 +354,7 @@ static int open_segment(
 		err = adopt_segment(s, e, &msg);
 	if (!err)
 		return 0;
+	unmap(e);
 	segfile_close(e->seg);
 	e->seg = NULL;
 	if (err == -ENOMEM) {
