@@ -108,8 +108,9 @@ int programs_find(
 	struct programs *ps, const char *name, uid_t uid, const char *cgroup, struct program **ret);
 
 /*
- * The first series of the metric in the program, made if it is new. If the name is there with another type,
- * scale or range, that one is retired, or, if a segment has it, -EEXIST; -E2BIG if the program or its user has too many; -ENOMEM; -EPROTO.
+ * The first series of the metric in the program, made if it is new. If the name is there with another
+ * type, scale or range, that one is retired, or, if a segment has it, -EEXIST. -E2BIG if the program or
+ * its user has too many; -ENOMEM; -EPROTO.
  */
 int program_find_metric(
 	struct programs *ps, struct program *p, const struct program_metric *m, uint32_t *ret);
