@@ -38,21 +38,6 @@
 
 /* --- reading --------------------------------------------------------------------------------- */
 
-static struct program_metric metric_of(const struct segfile_metric *m)
-{
-	return (struct program_metric){.name = m->name,
-		.labels = m->labels,
-		.unit = m->unit,
-		.help = m->help,
-		.type = m->type,
-		.scale = m->scale,
-		.flags = m->flags,
-		.lo = m->lo,
-		.hi = m->hi,
-		.bits = m->bits,
-		.cells = m->cells};
-}
-
 /* Ended processes have no gauges, and say nothing of themselves. */
 static bool is_over(const struct entry *e, const struct segfile_metric *m)
 {
@@ -69,7 +54,7 @@ static void add_values(struct segments *s, const struct entry *e)
 	size_t n;
 
 	for (size_t i = 0; i < e->mapped; i++) {
-		const struct program_metric m = metric_of(&seg->metrics[i]);
+		const struct program_metric m = segments_metric(&seg->metrics[i]);
 
 		if (e->map[i] != NO_METRIC && !is_over(e, &seg->metrics[i]))
 			program_add(p, &m, e->map[i], seg->values + seg->metrics[i].word);

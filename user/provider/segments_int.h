@@ -67,6 +67,8 @@ struct segments {
 };
 
 struct fold_id entry_id(const struct entry *e);
+/* The metric as a program has it; texts are borrowed. */
+struct program_metric segments_metric(const struct segfile_metric *m);
 /* Closes the segment, and forgets the file. Another entry takes its place in the array. */
 void segments_remove_entry(struct segments *s, struct entry *e);
 void entry_release(struct entry *e);

@@ -185,11 +185,9 @@ static void refuse(struct segments *s, const char *name, int err, struct errmsg 
 			e->text[0] ? e->text : strerror(-err));
 }
 
-static int map_metric(
-	struct segments *s, struct entry *e, const struct segfile_metric *m, uint32_t *ret)
+struct program_metric segments_metric(const struct segfile_metric *m)
 {
-	const struct program_metric wanted = {
-		.name = m->name,
+	return (struct program_metric){.name = m->name,
 		.labels = m->labels,
 		.unit = m->unit,
 		.help = m->help,
@@ -199,8 +197,13 @@ static int map_metric(
 		.lo = m->lo,
 		.hi = m->hi,
 		.bits = m->bits,
-		.cells = m->cells,
-	};
+		.cells = m->cells};
+}
+
+static int map_metric(
+	struct segments *s, struct entry *e, const struct segfile_metric *m, uint32_t *ret)
+{
+	const struct program_metric wanted = segments_metric(m);
 	int err = program_find_metric(&s->programs, e->program, &wanted, ret);
 
 	if (err)
