@@ -36,6 +36,7 @@ struct line {
 	char *cgroup; /* "" if unknown */
 	char *series; /* sample name with labels */
 	char *help;
+	bool seconds; /* is its unit */
 	uid_t uid;
 	uint8_t type; /* enum tally_type */
 	int8_t scale;
@@ -158,7 +159,8 @@ static struct line *add_line(
 		.shape = {m->lo, m->hi, m->bits},
 		.series = series,
 		.cgroup = strdup(s->cgroup),
-		.help = strdup(m->help)};
+		.help = strdup(m->help),
+		.seconds = strcmp(m->unit, "seconds") == 0};
 	snprintf(line->program, sizeof(line->program), "%s", s->program);
 	user_name(s->uid, line->user, sizeof(line->user));
 	if (m->type == TALLY_TYPE_HISTOGRAM) {
@@ -348,21 +350,36 @@ static void format_rate(const struct line *l, uint64_t elapsed_ns, char *out, si
 	snprintf(out, size, per_second < 100 ? "%.2f" : "%.0f", per_second);
 }
 
+/* A value of a histogram in three digits; seconds as people say them. */
+static void format_short(const struct line *l, double value, char *out, size_t size)
+{
+	static const char *const units[] = {"s", "ms", "us", "ns"};
+	size_t i = 0;
+
+	value *= scale_of(l);
+	while (l->seconds && value > 0 && value < 1 && i < 3) {
+		value *= 1000;
+		i++;
+	}
+	snprintf(out, size, l->seconds ? "%.3g %s" : "%.3g", value, units[i]);
+}
+
 /* Of a histogram its mean and quantiles, then the help. */
 static char *describe(const struct line *l)
 {
-	char *text = NULL;
-	double scale = scale_of(l);
-	int r;
+	static const double shares[] = {0.5, 0.9, 0.99};
+	char mean[32], q[3][32], *text = NULL;
 
 	if (!l->buckets || !l->value)
 		return strdup(l->help);
-	r = asprintf(&text, "mean %.3g, p50 %.3g, p90 %.3g, p99 %.3g: %s",
-		(double)l->sum / (double)l->value * scale,
-		histogram_quantile(l->buckets, l->shape, 0.5) * scale,
-		histogram_quantile(l->buckets, l->shape, 0.9) * scale,
-		histogram_quantile(l->buckets, l->shape, 0.99) * scale, l->help);
-	return r < 0 ? NULL : text;
+	format_short(l, (double)l->sum / (double)l->value, mean, sizeof(mean));
+	for (size_t i = 0; i < 3; i++)
+		format_short(
+			l, histogram_quantile(l->buckets, l->shape, shares[i]), q[i], sizeof(q[i]));
+	if (asprintf(&text, "mean %s, p50 %s, p90 %s, p99 %s: %s", mean, q[0], q[1], q[2],
+		    l->help) < 0)
+		return NULL;
+	return text;
 }
 
 static bool any_cgroup(const struct look *l)
@@ -373,7 +390,34 @@ static bool any_cgroup(const struct look *l)
 	return false;
 }
 
-static int show_table(struct look *l, uint64_t elapsed_ns, size_t max_rows)
+/* Lines are cut where the terminal ends, so that each stays one. */
+static void print_cut(const char *text, size_t columns)
+{
+	size_t at = 0;
+
+	for (; *text; text++) {
+		at = *text == '\n' ? 0 : at + ((*text & 0xc0) != 0x80);
+		if (at <= columns)
+			putchar(*text);
+	}
+}
+
+static int print_table(const struct table *t, size_t columns)
+{
+	char *text = NULL;
+	size_t size = 0;
+	FILE *f = open_memstream(&text, &size);
+	int r = f ? table_print(t, f) : -ENOMEM;
+
+	if (f && fclose(f) != 0)
+		r = -ENOMEM;
+	if (r == 0)
+		print_cut(text, columns);
+	free(text);
+	return r;
+}
+
+static int show_table(struct look *l, uint64_t elapsed_ns, size_t max_rows, size_t columns)
 {
 	static const char *const heading[] = {
 		"PROGRAM", "USER", "CGROUP", "PROCS", "METRIC", "VALUE", "PER SECOND", "HELP"};
@@ -410,7 +454,7 @@ static int show_table(struct look *l, uint64_t elapsed_ns, size_t max_rows)
 		table_add(&t, row);
 		free(help);
 	}
-	r = table_print(&t, stdout);
+	r = print_table(&t, columns);
 	table_release(&t);
 	if (l->n > max_rows)
 		printf("... and %zu more\n", l->n - max_rows);
@@ -483,27 +527,34 @@ static void show_json(struct look *l)
 	printf("\n]\n");
 }
 
-/* Lines of the terminal that the table may take. */
-static size_t terminal_rows(void)
+/* Lines and columns of the terminal that the table may take; no limit where it is none. */
+static void terminal_size(size_t *ret_rows, size_t *ret_columns)
 {
 	struct winsize w;
 
-	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) < 0 || w.ws_row < 8)
-		return SIZE_MAX;
-	return w.ws_row - 5u;
+	*ret_rows = *ret_columns = SIZE_MAX;
+	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) < 0)
+		return;
+	if (w.ws_row >= 8)
+		*ret_rows = w.ws_row - 5u;
+	if (w.ws_col >= 20)
+		*ret_columns = w.ws_col;
 }
 
 static void show(struct look *l, const struct options *o, uint64_t elapsed_ns, bool redraw)
 {
+	size_t rows = SIZE_MAX, columns = SIZE_MAX;
+
 	if (o->json) {
 		show_json(l);
 		return;
 	}
-	if (redraw)
-		printf("\033[H\033[J%s: %zu %s; ctrl-c ends\n\n", o->dir, l->n,
-			l->n == 1 ? "metric" : "metrics");
+	if (redraw) {
+		terminal_size(&rows, &columns);
+		printf("\033[H\033[J%s: %zu series; ctrl-c ends\n\n", o->dir, l->n);
+	}
 	if (l->n)
-		show_table(l, elapsed_ns, redraw ? terminal_rows() : SIZE_MAX);
+		show_table(l, elapsed_ns, rows, columns);
 	else
 		printf("No segment in %s. Start a program that counts with TALLY_DIR=%s.\n", o->dir,
 			o->dir);
