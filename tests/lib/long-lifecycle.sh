@@ -28,7 +28,7 @@ long()
 cat >"$OUT" <<TEXT
 command   make check-long-lifecycle
 commit    $(git describe --always --dirty --abbrev=12)
-ended     $(date -u +%Y-%m-%dT%H:%M:%SZ)
+began     $(date -u +%Y-%m-%dT%H:%M:%SZ)
 
 Linux $(uname -r | cut -d - -f 1), $(nproc) CPUs. Each test passed: all totals were exact, or within what
 was started and returned where processes were killed.
