@@ -23,11 +23,11 @@ look()
 	local what=$1
 	shift
 	"$B/bin/tally" live --json "$T/seg" >"$T/live.json" || fail "$LABEL: tally live"
-	python3 $src/types.py live "$T/live.json" "$@" >"$T/wrong" ||
+	python3 $src/read_types.py live "$T/live.json" "$@" >"$T/wrong" ||
 		fail "$LABEL: tally live, $what: $(cat "$T/wrong")"
 	"$B/bin/tallyd" --once --state-dir "$T/state" --segment-dir "$T/seg" segments \
 		>"$T/once.txt" 2>"$T/once.err" || fail "$LABEL: tallyd --once"
-	python3 $src/types.py once "$T/once.txt" "$@" >"$T/wrong" ||
+	python3 $src/read_types.py once "$T/once.txt" "$@" >"$T/wrong" ||
 		fail "$LABEL: tallyd, $what: $(cat "$T/wrong")"
 	contains "$LABEL: who is named for the overflow" "$(cat "$T/once.err")" \
 		"program types of user [^ ]*: by_path has no room for more label values than 2; $first"

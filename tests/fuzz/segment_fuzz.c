@@ -323,7 +323,8 @@ static void check_values(const struct segfile *s, const struct image *m)
 }
 
 /* m: what stands in the file, or NULL if it changes. */
-static void open_and_read(int at, const char *name, const struct image *m, struct buf *scratch)
+static uint64_t open_and_read_once(
+	int at, const char *name, const struct image *m, struct buf *scratch)
 {
 	size_t before = __sanitizer_get_current_allocated_bytes();
 	uint64_t start = fuzz_cpu_ns(), used;
@@ -348,7 +349,19 @@ static void open_and_read(int at, const char *name, const struct image *m, struc
 		fuzz_keep_max(&done.memory_max, used);
 		segfile_close(s);
 	}
-	used = fuzz_cpu_ns() - start;
+	return fuzz_cpu_ns() - start;
+}
+
+/*
+ * What costs much costs it again; a virtual machine that its host stops for seconds, which count as those
+ * of the thread that ran, does not.
+ */
+static void open_and_read(int at, const char *name, const struct image *m, struct buf *scratch)
+{
+	uint64_t used = open_and_read_once(at, name, m, scratch);
+
+	for (int again = 0; again < 2 && used > READ_CPU_MAX_NS; again++)
+		used = open_and_read_once(at, name, m, scratch);
 	fuzz_keep_max(&done.read_max_ns, used);
 	CHECK(used <= READ_CPU_MAX_NS, "%.1f ms", fuzz_ms(used));
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A metric of every type, made by every macro. "types N" counts N times over, says "ready" and waits for
- * SIGTERM; peaks are N x 10. Its values depend on nothing else: types.py has them written out.
+ * SIGTERM; peaks are N x 10. Its values depend on nothing else: read_types.py has them written out.
  */
 #ifndef _POSIX_C_SOURCE
 #define _POSIX_C_SOURCE 200809L

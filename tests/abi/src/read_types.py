@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What types.c has counted, as `tally live --json` and `tallyd --once` show it.
 
-    types.py live|once FILE ROUNDS LIVING...
+    read_types.py live|once FILE ROUNDS LIVING...
 
 ROUNDS: how often all processes together have gone round; LIVING: the rounds of each one that lives.
 Prints what is wrong; exit code 1 if anything is. The numbers are written out here from what types.c does,
