@@ -27,7 +27,7 @@ struct entry {
 	struct program *program;
 	uint32_t *map; /* metric of the segment -> its first series in the program, or NO_METRIC */
 	size_t mapped; /* metrics in it: those of label tables turn up later */
-	size_t missing; /* NO_METRIC in it */
+	size_t missing; /* of them those that are NO_METRIC for another kind of their name */
 	uint32_t freed; /* of the program, when those were asked for last */
 	bool overflow_counted, overflow_told, read_told;
 	bool was_read; /* once at least */

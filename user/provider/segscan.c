@@ -217,9 +217,10 @@ static int map_metric(
 static void map_missing(struct segments *s, struct entry *e)
 {
 	e->freed = e->program->freed;
-	for (size_t i = 0; i < e->mapped && e->missing; i++)
-		if (e->map[i] == NO_METRIC && !map_metric(s, e, &e->seg->metrics[i], &e->map[i]))
-			e->missing--;
+	e->missing = 0;
+	for (size_t i = 0; i < e->mapped; i++)
+		if (e->map[i] == NO_METRIC)
+			e->missing += map_metric(s, e, &e->seg->metrics[i], &e->map[i]) == -EEXIST;
 }
 
 int segments_map(struct segments *s, struct entry *e)
@@ -239,7 +240,7 @@ int segments_map(struct segments *s, struct entry *e)
 		s->stats.conflicts += err == -EEXIST;
 		s->stats.over_limit += err == -E2BIG;
 		s->stats.bad_metrics += err == -EPROTO;
-		e->missing += err != 0;
+		e->missing += err == -EEXIST;
 		e->mapped++;
 	}
 	return 0;
