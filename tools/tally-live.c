@@ -26,6 +26,7 @@
 #include "user/lib/quantile.h"
 #include "user/lib/segfile.h"
 #include "user/lib/util.h"
+#include "user/lib/word.h"
 
 #define SEGMENT_DIR "/run/tally/seg"
 
@@ -170,17 +171,6 @@ static struct line *add_line(
 	return line->cgroup && line->help && (line->buckets || !line->nbuckets) ? line : NULL;
 }
 
-static uint64_t add_doubles(uint64_t a, uint64_t b)
-{
-	double x, y;
-
-	memcpy(&x, &a, sizeof(x));
-	memcpy(&y, &b, sizeof(y));
-	x += y;
-	memcpy(&a, &x, sizeof(x));
-	return a;
-}
-
 static void add_value(struct line *line, const struct segfile *s, const struct segfile_metric *m)
 {
 	const uint64_t *v = s->values + m->word;
@@ -193,7 +183,7 @@ static void add_value(struct line *line, const struct segfile *s, const struct s
 			line->buckets[i] += v[1 + i];
 		line->value += segfile_count(s, m);
 	} else if (m->type == TALLY_TYPE_GAUGE_DOUBLE)
-		line->value = add_doubles(line->value, *v);
+		line->value = word_of_double(double_of_word(line->value) + double_of_word(*v));
 	else if (!(m->flags & TALLY_FLAG_PEAK))
 		line->value += *v;
 	else if ((int64_t)*v > (int64_t)line->value)

@@ -11,38 +11,23 @@
 #include <string.h>
 
 #include "gatherer/store/column_int.h"
+#include "user/lib/word.h"
 
 #define EXPONENT_MAX 15u
 
 static const double powers[EXPONENT_MAX + 1] = {
 	1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15};
 
-static double from_bits(uint64_t v)
-{
-	double d;
-
-	memcpy(&d, &v, sizeof(d));
-	return d;
-}
-
-static uint64_t to_bits(double d)
-{
-	uint64_t v;
-
-	memcpy(&v, &d, sizeof(v));
-	return v;
-}
-
 /* Is the word exactly k / 10^e? */
 static bool is_decimal(uint64_t word, unsigned int e, int64_t *ret_k)
 {
-	double scaled = from_bits(word) * powers[e];
+	double scaled = double_of_word(word) * powers[e];
 	int64_t k;
 
 	if (!(fabs(scaled) < 9007199254740992.0)) /* also NaN; 2^53: k is a double, too */
 		return false;
 	k = llrint(scaled);
-	if (to_bits((double)k / powers[e]) != word)
+	if (word_of_double((double)k / powers[e]) != word)
 		return false;
 	*ret_k = k;
 	return true;
@@ -177,7 +162,7 @@ static int get_decimal(struct rd *r, size_t n, uint64_t *v)
 	if (err)
 		return err;
 	for (size_t i = 0; i < n; i++)
-		v[i] = to_bits((double)(int64_t)v[i] / powers[e]);
+		v[i] = word_of_double((double)(int64_t)v[i] / powers[e]);
 	return put_exceptions(list, exceptions, n, v);
 }
 

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "user/lib/schema.h"
+#include "user/lib/word.h"
 
 size_t series_sample_name(const struct series *s, char *out, size_t size)
 {
@@ -34,14 +35,6 @@ void series_print(const struct series *s, struct buf *out)
 	buf_printf(out, "%s", name);
 	if (s->labels[0])
 		buf_printf(out, "{%s}", s->labels);
-}
-
-static double from_bits(uint64_t v)
-{
-	double d;
-
-	memcpy(&d, &v, sizeof(d));
-	return d;
 }
 
 static size_t format_double(double d, char *out, size_t size)
@@ -90,7 +83,7 @@ size_t value_format(uint64_t value, uint8_t kind, int8_t scale, char *out, size_
 	size_t n;
 
 	if (kind == VALUE_F64)
-		return format_double(from_bits(value), out, size);
+		return format_double(double_of_word(value), out, size);
 	n = (size_t)snprintf(digits, sizeof(digits), "%" PRIu64, negative ? -value : value);
 	if (negative)
 		*out++ = '-';
@@ -111,7 +104,7 @@ double value_to_double(uint64_t value, uint8_t kind, int8_t scale)
 	double d;
 
 	if (kind == VALUE_F64)
-		return from_bits(value);
+		return double_of_word(value);
 	d = kind == VALUE_I64 ? (double)(int64_t)value : (double)value;
 	return scale < 0 ? d / powers[-scale] : d * powers[scale];
 }

@@ -10,6 +10,7 @@
 #include "include/tally/histogram.h"
 #include "include/tally/segment.h"
 #include "user/lib/util.h"
+#include "user/lib/word.h"
 
 #define OVERFLOW_NAME "overflow"
 
@@ -507,22 +508,6 @@ int program_find_metric(
 
 /* --- a poll ---------------------------------------------------------------------------------- */
 
-static double double_of(uint64_t bits)
-{
-	double v;
-
-	memcpy(&v, &bits, sizeof(v));
-	return v;
-}
-
-static uint64_t bits_of(double v)
-{
-	uint64_t bits;
-
-	memcpy(&bits, &v, sizeof(bits));
-	return bits;
-}
-
 void program_add(
 	struct program *p, const struct program_metric *m, uint32_t first, const uint64_t *values)
 {
@@ -535,8 +520,8 @@ void program_add(
 		break;
 	case TALLY_TYPE_GAUGE_DOUBLE:
 		if (!peak)
-			*sums = bits_of(double_of(*sums) + double_of(*values));
-		else if (double_of(*values) > double_of(*sums))
+			*sums = word_of_double(double_of_word(*sums) + double_of_word(*values));
+		else if (double_of_word(*values) > double_of_word(*sums))
 			*sums = *values;
 		break;
 	case TALLY_TYPE_GAUGE:
