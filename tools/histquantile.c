@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "tools/labelwalk.h"
+#include "user/lib/quantile.h"
 
 /* The earliest time that a bucket has and that is not passed; INT64_MAX: there is none. */
 static int64_t next_time(const struct points *points, const size_t *at, size_t n)
@@ -23,20 +24,18 @@ static int64_t next_time(const struct points *points, const size_t *at, size_t n
 
 static double quantile(const struct pick *buckets, const double *counts, size_t n, double q)
 {
-	double all = 0, below = 0, low = 0, rank;
+	struct quantile_walk walk = {0};
+	double all = 0, ret;
 
 	for (size_t i = 0; i < n; i++)
 		all += counts[i];
 	if (!(all > 0))
 		return NAN;
-	rank = q * all;
-	for (size_t i = 0; i < n && isfinite(buckets[i].bound); i++) {
-		if (counts[i] > 0 && below + counts[i] >= rank)
-			return low + (buckets[i].bound - low) * (rank - below) / counts[i];
-		below += counts[i];
-		low = buckets[i].bound;
-	}
-	return low;
+	walk.rank = q * all;
+	for (size_t i = 0; i < n && isfinite(buckets[i].bound); i++)
+		if (quantile_step(&walk, counts[i], buckets[i].bound, &ret))
+			return ret;
+	return walk.low;
 }
 
 /* Six digits are more than a bucket tells. */
