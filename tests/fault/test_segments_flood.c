@@ -11,7 +11,6 @@
 #include <malloc.h>
 #include <pwd.h>
 #include <spawn.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -162,18 +161,10 @@ static void expect_bounds(const char *what)
 
 static void setup(void)
 {
-	struct rlimit lim;
-
 	if (geteuid() != 0)
 		cr_skip_test("needs root: files of several users");
-	if (getrlimit(RLIMIT_NOFILE, &lim) == 0) {
-		lim.rlim_cur = lim.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &lim);
-	}
-	/* segments are in memory, where holes cost nothing */
-	strcpy(base, "/dev/shm/tally-flood-XXXXXX");
-	if (!mkdtemp(base))
-		test_dir_make(base, "flood");
+	test_raise_files();
+	test_dir_make_in_memory(base, "flood");
 	snprintf(segs, sizeof(segs), "%.100s/seg", base);
 	snprintf(state, sizeof(state), "%.100s/state", base);
 	cr_assert_eq(mkdir(segs, 0755) | mkdir(state, 0755), 0);

@@ -9,7 +9,6 @@
 #include <criterion/criterion.h>
 #include <pwd.h>
 #include <signal.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -657,18 +656,10 @@ static unsigned log_lines(const char *text)
 
 static void setup(void)
 {
-	struct rlimit lim;
-
 	if (geteuid() != 0)
 		cr_skip_test("needs root: files of several users");
-	if (getrlimit(RLIMIT_NOFILE, &lim) == 0) {
-		lim.rlim_cur = lim.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &lim);
-	}
-	/* segments are in memory, where holes and the largest files cost nothing */
-	strcpy(base, "/dev/shm/tally-hostile-XXXXXX");
-	if (!mkdtemp(base))
-		test_dir_make(base, "hostile");
+	test_raise_files();
+	test_dir_make_in_memory(base, "hostile");
 	log_to_file();
 }
 

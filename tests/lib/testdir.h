@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A private directory for a test's files, under $B/tmp (build/tmp if B is not set). */
+/* A private directory for a test's files, under $B/tmp (build/tmp if B is not set), and room for them. */
 #ifndef TALLY_TESTS_LIB_TESTDIR_H
 #define TALLY_TESTS_LIB_TESTDIR_H
 
@@ -8,6 +8,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -40,6 +41,25 @@ static inline void test_dir_make(char *path, const char *name)
 	if (mkdir(path, 0755) < 0) {
 		perror(path);
 		abort();
+	}
+}
+
+/* The same in memory, where holes and the largest files cost nothing; on disk where there is no memory. */
+static inline void test_dir_make_in_memory(char *path, const char *name)
+{
+	snprintf(path, PATH_MAX, "/dev/shm/tally-%.30s-XXXXXX", name);
+	if (!mkdtemp(path))
+		test_dir_make(path, name);
+}
+
+/* As many descriptors as the hard limit allows. */
+static inline void test_raise_files(void)
+{
+	struct rlimit lim;
+
+	if (getrlimit(RLIMIT_NOFILE, &lim) == 0) {
+		lim.rlim_cur = lim.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &lim);
 	}
 }
 

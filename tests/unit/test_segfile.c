@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "tests/lib/testdir.h"
 #include "user/lib/segfile.h"
 
 #define ROW_SIZE 64u
@@ -28,7 +29,7 @@ struct image {
 	uint64_t *rows;
 };
 
-static char dir[64];
+static char dir[PATH_MAX];
 static struct buf rows_buf;
 static int dirfd_;
 
@@ -108,19 +109,15 @@ static void image_write(const struct image *m, const char *name, size_t size)
 
 static void setup(void)
 {
-	strcpy(dir, "/tmp/tally-segfile-XXXXXX");
-	cr_assert_not_null(mkdtemp(dir));
+	test_dir_make(dir, "segfile");
 	dirfd_ = open(dir, O_RDONLY | O_DIRECTORY);
 }
 
 static void teardown(void)
 {
-	char cmd[100];
-
 	buf_release(&rows_buf);
 	close(dirfd_);
-	snprintf(cmd, sizeof(cmd), "rm -rf '%s'", dir);
-	cr_assert_eq(system(cmd), 0);
+	test_dir_remove(dir);
 }
 
 TestSuite(segfile, .init = setup, .fini = teardown);

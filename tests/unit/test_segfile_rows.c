@@ -12,31 +12,28 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "tests/lib/testdir.h"
 #include "user/lib/segfile.h"
 #include "user/lib/util.h"
 
 #define TEXT     "\0prog\0a"
 #define TEXT_LEN sizeof(TEXT)
 
-static char dir[64];
+static char dir[PATH_MAX];
 static struct buf rows_buf;
 static int dirfd_;
 
 static void setup(void)
 {
-	strcpy(dir, "/tmp/tally-segrows-XXXXXX");
-	cr_assert_not_null(mkdtemp(dir));
+	test_dir_make(dir, "segrows");
 	dirfd_ = open(dir, O_RDONLY | O_DIRECTORY);
 }
 
 static void teardown(void)
 {
-	char cmd[100];
-
 	buf_release(&rows_buf);
 	close(dirfd_);
-	snprintf(cmd, sizeof(cmd), "rm -rf '%s'", dir);
-	cr_assert_eq(system(cmd), 0);
+	test_dir_remove(dir);
 }
 
 TestSuite(segfile_rows, .init = setup, .fini = teardown);

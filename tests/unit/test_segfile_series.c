@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "include/tally/histogram.h"
+#include "tests/lib/testdir.h"
 #include "user/lib/segfile.h"
 
 #define ROW_SIZE 512u
@@ -27,7 +28,7 @@ static struct image {
 	uint64_t rows[ROWS][ROW_SIZE / 8];
 } image;
 
-static char dir[64];
+static char dir[PATH_MAX];
 static int dirfd_, fd;
 static uint32_t text_at;
 static struct segfile *seg;
@@ -111,8 +112,7 @@ static void make_image(void)
 
 static void setup(void)
 {
-	strcpy(dir, "/tmp/tally-segseries-XXXXXX");
-	cr_assert_not_null(mkdtemp(dir));
+	test_dir_make(dir, "segseries");
 	dirfd_ = open(dir, O_RDONLY | O_DIRECTORY);
 	fd = openat(dirfd_, "x", O_CREAT | O_RDWR, 0600);
 	make_image();
@@ -120,14 +120,11 @@ static void setup(void)
 
 static void teardown(void)
 {
-	char cmd[100];
-
 	segfile_close(seg);
 	buf_release(&scratch);
 	close(fd);
 	close(dirfd_);
-	snprintf(cmd, sizeof(cmd), "rm -rf '%s'", dir);
-	cr_assert_eq(system(cmd), 0);
+	test_dir_remove(dir);
 }
 
 TestSuite(segfile_series, .init = setup, .fini = teardown);
