@@ -82,6 +82,8 @@ same "steps without a sample are left out" \
 same "buckets" "$(values --latest wait_seconds_bucket)" "295 177 59"
 same "cumulative" "$(values --latest --cumulative wait_seconds_bucket)" "295 472 531"
 same "median" "$(values --latest --quantile 0.5 wait_seconds_bucket)" 0.0009
+# (0.75 * 531 - 295) / 177 of the way from 0.001 to 0.01
+same "in the second bucket" "$(values --latest --quantile 0.75 wait_seconds_bucket)" 0.00625
 same "a quantile of each step" \
 	"$(values --quantile 0.9 --increase --step 100s --from 1699999410 --to 1699999610 wait_seconds)" "0.01 0.01"
 contains "what it is" "$(get --latest --quantile 0.5 wait_seconds)" 'wait_seconds\{quantile="0.5"\} +0.0009 +seconds'
