@@ -283,3 +283,21 @@ Test(schema, names_are_those_of_openmetrics)
 	assert_printed(
 		METRIC_HISTOGRAM, SERIES_BUCKET, "le=\"1\"", "http_requests_bucket{le=\"1\"}");
 }
+
+/* A text is valid if each of its characters is, wherever it stands and whatever stands beside. */
+Test(schema, text_of_every_byte_at_every_place)
+{
+	char text[20];
+
+	for (size_t n = 1; n <= sizeof(text); n++)
+		for (size_t at = 0; at < n; at++)
+			for (int c = 0; c < 256; c++) {
+				memset(text, n % 2 ? ' ' : '~', n);
+				text[at] = (char)c;
+				cr_assert_eq(text_valid(text, n), c >= 0x20 && c < 0x7f,
+					"byte %#x at %zu of %zu", (unsigned)c, at, n);
+			}
+	memcpy(text, "1234567\xc3\xa9 0123456789", sizeof(text));
+	cr_assert(text_valid(text, sizeof(text)), "two bytes on both sides of the eighth");
+	cr_assert_not(text_valid(text, 8), "half of them");
+}

@@ -44,12 +44,29 @@ size_t text_char(const char *s, size_t n)
 	return len;
 }
 
+/* Eight bytes of 0x20 to 0x7e, ASCII's printable ones. Only 0xff carries, and it is none of them. */
+static bool all_printable(uint64_t w)
+{
+	const uint64_t ones = 0x0101010101010101u, high = 0x80 * ones;
+
+	return !((w | (w + ones) | ~((w | high) - 0x20 * ones)) & high);
+}
+
 bool text_valid(const char *s, size_t n)
 {
 	while (n > 0) {
-		/* most text is ASCII: 0x20 to 0x7e */
-		size_t len = (unsigned char)(*s - 0x20) < 0x5f ? 1 : text_char(s, n);
+		uint64_t word;
+		size_t len;
 
+		if (n >= sizeof(word)) {
+			memcpy(&word, s, sizeof(word));
+			if (all_printable(word)) {
+				s += sizeof(word);
+				n -= sizeof(word);
+				continue;
+			}
+		}
+		len = text_char(s, n);
 		if (len == 0)
 			return false;
 		s += len;
@@ -58,14 +75,22 @@ bool text_valid(const char *s, size_t n)
 	return true;
 }
 
+enum { ALPHA = 1, DIGIT = 2 };
+static const uint8_t classes[256] = {
+	['0' ... '9'] = DIGIT,
+	['A' ... 'Z'] = ALPHA,
+	['_'] = ALPHA,
+	['a' ... 'z'] = ALPHA,
+};
+
 static bool is_alpha(char c)
 {
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+	return classes[(unsigned char)c] & ALPHA;
 }
 
 static bool is_alnum(char c)
 {
-	return is_alpha(c) || (c >= '0' && c <= '9');
+	return classes[(unsigned char)c];
 }
 
 bool metric_name_valid(const char *name)
