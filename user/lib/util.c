@@ -73,6 +73,19 @@ uint64_t hash_bytes(uint64_t start, const void *p, size_t n)
 	return h ^ h >> 29;
 }
 
+uint64_t hash_index(uint64_t start, const void *p, size_t n)
+{
+	const uint8_t *bytes = p;
+	uint64_t h = start, word;
+
+	for (; n >= sizeof(word); bytes += sizeof(word), n -= sizeof(word)) {
+		memcpy(&word, bytes, sizeof(word));
+		h = (h ^ word) * 0x9e3779b97f4a7c15ull;
+		h ^= h >> 32;
+	}
+	return hash_bytes(h, bytes, n);
+}
+
 int random_bytes(void *out, size_t n)
 {
 	uint8_t *p = out;

@@ -91,9 +91,9 @@ static bool same_id(const struct fold_id *a, const struct fold_id *b)
 
 static uint32_t *base_head(const struct fold *f, const struct fold_id *id)
 {
-	uint64_t hash = hash_bytes(HASH_START, &id->ino, sizeof(id->ino));
+	uint64_t hash = hash_index(HASH_START, &id->ino, sizeof(id->ino));
 
-	return &f->heads[hash_bytes(hash, id->id, sizeof(id->id)) & (f->nheads - 1)];
+	return &f->heads[hash_index(hash, id->id, sizeof(id->id)) & (f->nheads - 1)];
 }
 
 static struct base *find_base(const struct fold *f, const struct fold_id *id)

@@ -177,9 +177,9 @@ int programs_find(
 
 static uint64_t hash_metric(const char *name, const char *labels)
 {
-	uint64_t h = hash_bytes(HASH_START, name, strlen(name) + 1);
+	uint64_t h = hash_index(HASH_START, name, strlen(name) + 1);
 
-	return labels ? hash_bytes(h, labels, strlen(labels)) : h;
+	return labels ? hash_index(h, labels, strlen(labels)) : h;
 }
 
 static bool is_metric(const struct program_entry *e, const char *name, const char *labels)

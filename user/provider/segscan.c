@@ -494,7 +494,7 @@ wait:
 /* A directory entry. False: there is something left to do at the next poll. */
 static bool scan_name(struct segments *s, const struct dirent *d)
 {
-	uint64_t hash = hash_bytes(HASH_START, d->d_name, strlen(d->d_name));
+	uint64_t hash = hash_index(HASH_START, d->d_name, strlen(d->d_name));
 	struct entry *e;
 
 	if (d->d_name[0] == '.')
