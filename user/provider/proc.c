@@ -43,11 +43,11 @@ struct proc {
 
 static uint64_t hash_key(const struct proc_metric *m, const struct proc_label *labels)
 {
-	uint64_t h = hash_index(HASH_START, m->name, strlen(m->name) + 1);
+	uint64_t h = hash_bytes(HASH_START, m->name, strlen(m->name) + 1);
 
 	for (; labels && labels->name; labels++) {
-		h = hash_index(h, &labels->len, sizeof(labels->len));
-		h = hash_index(h, labels->value, labels->len);
+		h = hash_bytes(h, &labels->len, sizeof(labels->len));
+		h = hash_bytes(h, labels->value, labels->len);
 	}
 	return h;
 }
