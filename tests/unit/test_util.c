@@ -116,3 +116,47 @@ Test(util, all_is_written_or_an_error_told)
 	close(pipes[0]);
 	close(pipes[1]);
 }
+
+/* --- hashes -------------------------------------------------------------------------------------- */
+
+enum { SLOTS = 65536 };
+
+static int order(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+/*
+ * As many texts as slots, which differ in five digits: no two hashes are the same, and no slot has more
+ * than chance gives (13 in one slot: once in 200,000 tables).
+ */
+static void assert_spread(uint64_t (*hash)(uint64_t, const void *, size_t), const char *format)
+{
+	static uint64_t hashes[SLOTS];
+	static uint8_t in_slot[SLOTS];
+
+	memset(in_slot, 0, sizeof(in_slot));
+	for (unsigned i = 0; i < SLOTS; i++) {
+		char text[64];
+
+		snprintf(text, sizeof(text), format, i);
+		hashes[i] = hash(HASH_START, text, strlen(text));
+		cr_assert_leq(++in_slot[hashes[i] % SLOTS], 12, "%s: one slot has it all", text);
+	}
+	qsort(hashes, SLOTS, sizeof(*hashes), order);
+	for (unsigned i = 1; i < SLOTS; i++)
+		cr_assert_neq(hashes[i], hashes[i - 1], "\"%s\": two are the same", format);
+}
+
+Test(util, hashes_of_similar_texts_differ_and_spread)
+{
+	static const char *const formats[] = {"%05u", "%05u_", "http_requests_%05u",
+		"%05u_http_requests", "disk_%05u_written_bytes"};
+
+	for (size_t i = 0; i < sizeof(formats) / sizeof(formats[0]); i++) {
+		assert_spread(hash_bytes, formats[i]);
+		assert_spread(hash_index, formats[i]);
+	}
+}

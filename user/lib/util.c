@@ -63,13 +63,15 @@ int boot_id_read(uint8_t ret[16])
 	return err;
 }
 
+#define FNV_PRIME 0x100000001b3ull
+
 uint64_t hash_bytes(uint64_t start, const void *p, size_t n)
 {
 	const uint8_t *bytes = p;
 	uint64_t h = start;
 
 	for (size_t i = 0; i < n; i++)
-		h = (h ^ bytes[i]) * 0x100000001b3ull;
+		h = (h ^ bytes[i]) * FNV_PRIME;
 	return h ^ h >> 29;
 }
 
@@ -80,7 +82,7 @@ uint64_t hash_index(uint64_t start, const void *p, size_t n)
 
 	for (; n >= sizeof(word); bytes += sizeof(word), n -= sizeof(word)) {
 		memcpy(&word, bytes, sizeof(word));
-		h = (h ^ word) * 0x9e3779b97f4a7c15ull;
+		h = (h ^ word) * FNV_PRIME;
 		h ^= h >> 32;
 	}
 	return hash_bytes(h, bytes, n);

@@ -22,7 +22,10 @@ int boot_id_read(uint8_t ret[16]);
  */
 #define HASH_START 0xcbf29ce484222325ull
 uint64_t hash_bytes(uint64_t start, const void *p, size_t n);
-/* The same for tables in memory alone: eight bytes at a time, its results are not kept. */
+/*
+ * A faster one, eight bytes at a time, for tables that compare what they find: its results may change
+ * with versions and byte orders, so they are neither kept nor sent.
+ */
 uint64_t hash_index(uint64_t start, const void *p, size_t n);
 /* Fills from getrandom(2). */
 int random_bytes(void *out, size_t n);
