@@ -5,8 +5,9 @@
 # oracle, and the segments read by this machine's reader (both are little-endian).
 #
 # The emulator, qemu-user 7.2, ignores MADV_WIPEONFORK and says that it did as told; it has kcmp; and it
-# may abort a child that a program with threads forked, by a failed assertion of its own. So the rule for
-# the killed holds: returned <= total <= started, which is equality for all that were not.
+# may abort a child that a program with threads forked, or let it wait for ever for a lock of its own (see
+# emulated.py). So the rule for the killed holds: returned <= total <= started, which is equality for all
+# that were not.
 . tests/lib/e2e.sh
 need aarch64-linux-gnu-gcc aarch64-linux-gnu-g++ qemu-aarch64 qemu-x86_64 python3
 
@@ -32,21 +33,27 @@ import json, sys
 print(sum(r["value"] for r in json.load(sys.stdin) if r["metric"].split("{")[0] == sys.argv[1]))' "$1"
 }
 
-# storm WHAT EMULATOR PROGRAM MODE COUNT; again if the emulator itself failed and hangs, and only then
-storm()
+# emulate WHAT EMULATOR COMMAND...: its standard output is $T/out. Again if the emulator itself failed, and
+# only then. $T/oracle and the segments are new at each try.
+emulate()
 {
-	local total started returned try code
-	for try in 1 2 3 4 5; do
+	local what=$1 try code
+	shift
+	for try in 1 2 3 4 5 6 7 8; do
 		code=0
 		rm -rf "$T/seg" "$T/oracle" && mkdir "$T/seg" && : >"$T/oracle"
-		TALLY_DIR=$T/seg timeout -s KILL 12 $2 "$3" "$4" "$T/oracle" "$5" >"$T/storm.log" 2>&1 &
-		# timeout leads a process group, in which a hung grandchild may be left
-		wait $! || code=$?
-		kill -KILL -- -$! 2>/dev/null
-		[ "$code" = 137 ] && grep -q '^ERROR:\.\./\.\./' "$T/storm.log" || break
-		echo "$1 $4: the emulator failed, try $try"
+		TALLY_DIR=$T/seg python3 tests/lib/emulated.py 60 "$T/out" "$T/emulated.log" "$@" || code=$?
+		[ "$code" = 75 ] || break
+		echo "$what: the emulator failed, try $try"
 	done
-	[ "$code" = 0 ] || fail "$1 $4: exit code $code"
+	[ "$code" = 0 ] || fail "$what: exit code $code: $(cat "$T/out")"
+}
+
+# storm WHAT EMULATOR PROGRAM MODE COUNT
+storm()
+{
+	local total started returned
+	emulate "$1 $4" "$2" "$3" "$4" "$T/oracle" "$5"
 	read -r started returned < <(oracle "$T/oracle")
 	total=$(held storm_total)
 	[ "$started" -gt 0 ] || fail "$1 $4: nothing was counted"
@@ -72,16 +79,10 @@ storm "C++" $arm "$T/storm-signal-cxx" signals 20000
 # all kinds of metric, threads and children; the values are compared inside, and in the segment
 aarch64-linux-gnu-gcc -std=c11 $warn tests/abi/src/environment.c -o "$T/environment" -pthread ||
 	fail "gcc: environment.c"
-# again if the emulator itself failed, and only then
-for try in 1 2 3; do
-	rm -rf "$T/seg" && mkdir "$T/seg"
-	TALLY_DIR=$T/seg $arm "$T/environment" plain >"$T/want" 2>"$T/environment.log" && try=ok && break
-	grep -q '^ERROR:\.\./\.\./' "$T/environment.log" || break
-done
-[ "$try" = ok ] || fail "environment: $(cat "$T/want")"
+emulate environment $arm "$T/environment" plain
 while read -r metric value; do
 	same "$metric on arm64" "$(held "$metric")" "$value"
-done <"$T/want"
+done <"$T/out"
 
 # several files, and without a directory
 for cc in "gcc -std=c11" "g++ -std=c++17 -x c++"; do
