@@ -46,11 +46,17 @@ void loops_pin(int thread);
 }
 #endif
 
+/* What a loop begins with; a file may define it before it includes this. */
+#ifndef LOOP_LOCALS
+#define LOOP_LOCALS
+#endif
+
 /* The empty asm keeps each turn of the loop a turn, as in a program that does something between. */
 #define LOOP_DEFINE(id, name, threads, ops, ...)                    \
 	__attribute__((aligned(64))) static void loop_##id(         \
 		__attribute__((unused)) int thread, uint32_t turns) \
 	{                                                           \
+		LOOP_LOCALS                                         \
 		for (uint32_t i = 0; i < turns; i++) {              \
 			__VA_ARGS__;                                \
 			__asm__ __volatile__("" ::: "memory");      \

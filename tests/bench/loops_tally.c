@@ -10,6 +10,10 @@
 #include <sys/rseq.h>
 #include <tally/tally.h>
 
+/* A handle where a program's own loop would have it: in a register. */
+#define LOOP_LOCALS                                             \
+	const struct tally_counter_handle kept = handle_of_one; \
+	(void)kept;
 #include "tests/bench/loops.h"
 
 enum { CPUS_MAX = 1024, CHECKED = 1 << 22, SERIES_MAX = 100, VALUES = 1024 };
@@ -39,7 +43,7 @@ static __thread uint64_t local;
 static struct line own[LOOP_THREADS], shared, locked, written[8], per_cpu[CPUS_MAX];
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
-static struct tally_counter_handle by_handle;
+static struct tally_counter_handle handle_of_one;
 static struct tally_histogram_handle size_handle;
 static uint64_t values[VALUES]; /* of all powers of two that the histograms have, in no order */
 
@@ -112,7 +116,8 @@ static inline __attribute__((always_inline)) void rseq_inc(void)
 	X(inc16, "TALLY_INC, 16 counters in turn", 1, 16, MANY(INC)) \
 	X(inc2, "TALLY_INC, two threads, same counter", 2, 1, TALLY_INC(one)) \
 	X(add, "TALLY_ADD", 1, 1, TALLY_ADD(one, i)) \
-	X(inc_h, "TALLY_INC_H, by handle", 1, 1, TALLY_INC_H(by_handle)) \
+	X(inc_h, "TALLY_INC_H, by handle", 1, 1, TALLY_INC_H(kept)) \
+	X(inc_h_memory, "TALLY_INC_H, handle loaded from memory", 1, 1, TALLY_INC_H(handle_of_one)) \
 	X(inc_at, "TALLY_INC_AT, of a set", 1, 1, TALLY_INC_AT(set, i & 3)) \
 	X(resolve, "TALLY_COUNTER_HANDLE, known label", 1, 1, TALLY_COUNTER_HANDLE(by, "alice")) \
 	X(resolve_full, "TALLY_COUNTER_HANDLE, new label, full table of 100", 1, 1, \
@@ -168,7 +173,7 @@ static int before(void)
 		snprintf(label, sizeof(label), "user%d", i);
 		TALLY_INC_H(TALLY_COUNTER_HANDLE(full, label));
 	}
-	by_handle = TALLY_COUNTER_HANDLE(by, "alice");
+	handle_of_one = TALLY_COUNTER_HANDLE(by, "alice");
 	size_handle = TALLY_HISTOGRAM_HANDLE(sizes_by, "alice");
 	return 0;
 }
@@ -186,14 +191,15 @@ static uint64_t counted_by_rseq(void)
 static int after(void)
 {
 	uint64_t tally = TALLY_VALUE(one), rseq = counted_by_rseq();
-	uint64_t labelled = TALLY_VALUE_H(by_handle), sizes_before = TALLY_HISTOGRAM_COUNT(sizes);
+	uint64_t labelled = TALLY_VALUE_H(handle_of_one),
+		 sizes_before = TALLY_HISTOGRAM_COUNT(sizes);
 
 	loops_together(loop_inc2, CHECKED);
 	loops_together(loop_inc_h, CHECKED);
 	loops_together(loop_record, CHECKED);
 	loops_together(loop_rseq2, CHECKED);
 	if (TALLY_VALUE(one) - tally == LOOP_THREADS * CHECKED &&
-		TALLY_VALUE_H(by_handle) - labelled == LOOP_THREADS * CHECKED &&
+		TALLY_VALUE_H(handle_of_one) - labelled == LOOP_THREADS * CHECKED &&
 		TALLY_HISTOGRAM_COUNT(sizes) - sizes_before == LOOP_THREADS * CHECKED &&
 		counted_by_rseq() - rseq == LOOP_THREADS * CHECKED)
 		return 0;
