@@ -33,7 +33,7 @@ TALLY_BEGIN_
 enum tally_limits_ {
 	TALLY_RETRY_ = 1 << 16, /* counts on the shared row before asking for a row again */
 	TALLY_TID_BITS_ = 22, /* the kernel's limit of thread ids */
-	TALLY_ATTACH_SPINS_ = 1 << 20, /* yields while another thread attaches */
+	TALLY_ATTACH_TURNS_ = 1 << 14, /* of waiting while another thread attaches: some seconds */
 };
 
 enum tally_state_ {
@@ -199,7 +199,7 @@ TALLY_SLOW_ void tally_attach_(void)
 	if (tally_sys_(SYS_madvise, (long)p, sizeof(*p), -1, 0, 0, 0) != 0 &&
 		tally_sys_(SYS_madvise, (long)p, sizeof(*p), TALLY_MADV_WIPEONFORK_, 0, 0, 0) == 0)
 		o->wipes = 1;
-	for (uint32_t i = 0; i < TALLY_ATTACH_SPINS_; i++) {
+	for (uint32_t i = 0; i < TALLY_ATTACH_TURNS_; i++) {
 		uint32_t idle = 0;
 
 		if (__atomic_load_n(&o->state, __ATOMIC_ACQUIRE) != TALLY_NEW_)
@@ -211,7 +211,7 @@ TALLY_SLOW_ void tally_attach_(void)
 			__atomic_store_n(&p->busy, 0, __ATOMIC_RELEASE);
 			break;
 		}
-		tally_sys_(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
+		tally_sys_wait_(i);
 	}
 	tally_sys_restore_signals_(&signals);
 }

@@ -392,7 +392,7 @@ TALLY_SLOW_ void tally_count_refused_(const struct tally_plan_ *p, int dir)
 		return;
 	for (int i = 0; i < TALLY_REFUSED_TRIES_; i++) {
 		if (tally_lock_(fd) < 0) {
-			tally_sys_(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
+			tally_sys_wait_((uint32_t)i);
 			continue;
 		}
 		if (tally_sys_statx_(fd, "", &st) == 0 &&

@@ -223,6 +223,18 @@ TALLY_FN_ void tally_sys_restore_signals_(const uint64_t *old)
 }
 
 /*
+ * Lets others run before what they hold is asked for again, the turn-th time. A thread of SCHED_FIFO that
+ * only yields would keep those of lower priority from its CPU.
+ */
+TALLY_FN_ void tally_sys_wait_(uint32_t turn)
+{
+	const long for_a_moment[2] = {0, 100000}; /* s, ns */
+
+	if (turn < 16 || tally_sys_(SYS_nanosleep, (long)for_a_moment, 0, 0, 0, 0, 0) < 0)
+		tally_sys_(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
+}
+
+/*
  * Makes sure that the page at p has memory behind it, without changing it: the kernel adds 0 to the
  * word there. A plain store would end in SIGBUS where the file system is full; this says so instead.
  */

@@ -211,6 +211,7 @@ static const struct call {
 	{"getrandom", SYS_getrandom, -1, 0},
 	{"clock_gettime", SYS_clock_gettime, -1, 0},
 	{"sched_yield", SYS_sched_yield, -1, 0},
+	{"nanosleep", SYS_nanosleep, -1, 0},
 	{"rt_sigprocmask", SYS_rt_sigprocmask, -1, 0},
 };
 
