@@ -25,7 +25,7 @@ LDLIBS_munin    := $(LDLIBS_lib) -lm -lpthread
 # A program's main file is named after it; the other files of its folder are linked into the tests too.
 LIB_SRC      := $(wildcard user/lib/*.c)
 STORE_SRC    := $(wildcard gatherer/store/*.c)
-PROVIDER_SRC := $(filter-out user/provider/tallyd.c,$(wildcard user/provider/*.c))
+PROVIDER_SRC := $(filter-out user/provider/tallyd.c,$(wildcard user/provider/*.c user/provider/kernel/*.c))
 GATHERER_SRC := $(filter-out gatherer/tally-gatherer.c,$(wildcard gatherer/*.c))
 TOOLS_SRC    := $(filter-out tools/tally.c tools/munin.c,$(wildcard tools/*.c))
 BPF_SRC      := $(wildcard bpf/*.bpf.c)

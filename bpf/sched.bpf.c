@@ -14,28 +14,10 @@
  * A task that is preempted is runnable at once, so it waits from there; a task that is moved to
  * another CPU while it waits begins anew there (the kernel starts its note again).
  */
-#include "bpf/vmlinux.h"
-
-#include <bpf/bpf_helpers.h>
-#include <bpf/bpf_tracing.h>
-
+#include "bpf/module.bpf.h"
 #include "bpf/sched.h"
 
-char LICENSE[] SEC("license") = "GPL";
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1); /* the loader sets the number of possible CPUs */
-	__type(key, __u32);
-	__type(value, struct sched_cpu);
-} tally_sched_cpu SEC(".maps");
-
-/* The clocks of one CPU never run back, but nothing here should depend on it. */
-static __always_inline __u64 elapsed(__u64 from, __u64 to)
-{
-	return to > from ? to - from : 0;
-}
+CPU_MAP(tally_sched_cpu, struct sched_cpu);
 
 static __always_inline void count_wait(struct sched_cpu *c, __u64 wait)
 {
@@ -60,24 +42,18 @@ static __always_inline void count_switch(
 	c->since_ns = now;
 	if (next->pid && queued)
 		count_wait(c, elapsed(queued, now));
-	c->switches++;
 }
 
 SEC("tp_btf/sched_switch")
 int BPF_PROG(tally_sched, bool preempt, struct task_struct *prev, struct task_struct *next)
 {
-	__u32 cpu = bpf_get_smp_processor_id();
-	struct sched_cpu *c = bpf_map_lookup_elem(&tally_sched_cpu, &cpu);
-	__u64 begin = 0;
+	struct sched_cpu *c = THIS_CPU(tally_sched_cpu);
+	__u64 begin;
 
 	if (!c)
 		return 0;
-	if (c->switches % SCHED_OWN_EVERY == SCHED_OWN_EVERY - 1)
-		begin = bpf_ktime_get_ns();
+	begin = own_begin(&c->own);
 	count_switch(c, prev, next);
-	if (begin) {
-		c->own_ns += elapsed(begin, bpf_ktime_get_ns());
-		c->own_runs++;
-	}
+	own_end(&c->own, begin);
 	return 0;
 }

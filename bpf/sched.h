@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the program of sched.bpf.c counts, shared with user/provider/sched.c: one struct sched_cpu for
- * each possible CPU, side by side in a map that user space maps read-only.
+ * What the program of sched.bpf.c counts: one struct sched_cpu for each possible CPU.
  *
- *     0   8  switches
- *     8   8  run_ns       time that tasks were on the CPU, without its idle task
- *    16   8  wait_ns      sum of the times that tasks waited for the CPU
- *    24   8  own_runs     runs of the program that were timed: one of SCHED_OWN_EVERY
- *    32   8  own_ns       the time those took
+ *     0  24  own          of the program; its runs are the context switches
+ *    24   8  run_ns       time that tasks were on the CPU, without its idle task
+ *    32   8  wait_ns      sum of the times that tasks waited for the CPU
  *    40   8  since_ns     the kernel's own: run queue's clock at the last switch
  *    48  16  zero
  *    64 784  waits        histogram of the same times in ns
@@ -22,6 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "bpf/module.h"
 #include "include/tally/histogram.h"
 
 /* 1.024 us .. 17.2 s. */
@@ -29,14 +27,10 @@
 #define SCHED_WAIT_HI      34u
 #define SCHED_WAIT_BUCKETS TALLY_HISTOGRAM_BUCKETS(SCHED_WAIT_LO, SCHED_WAIT_HI)
 
-#define SCHED_OWN_EVERY 1024u /* a power of two */
-
 struct sched_cpu {
-	uint64_t switches;
+	struct tally_own own;
 	uint64_t run_ns;
 	uint64_t wait_ns;
-	uint64_t own_runs;
-	uint64_t own_ns;
 	uint64_t since_ns;
 	uint64_t reserved[2];
 	uint64_t waits[SCHED_WAIT_BUCKETS];

@@ -14,9 +14,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "bpf/sched.skel.h"
 #include "user/lib/util.h"
-#include "user/provider/bpfload.h"
+#include "user/provider/kernel/modules.h"
 #include "user/provider/producer.h"
 
 #define PAIRS        41
@@ -65,16 +64,16 @@ static double block(void)
 	return (double)(cpu_ns() - begin) / ROUND_TRIPS;
 }
 
-static double block_attached(struct sched_bpf *skel)
+static double block_attached(struct producer *p)
 {
 	double ns;
 
-	if (sched_bpf__attach(skel)) {
+	if (module_attach(p, true)) {
 		fprintf(stderr, "attach: %s\n", strerror(errno));
 		exit(1);
 	}
 	ns = block();
-	sched_bpf__detach(skel);
+	module_attach(p, false);
 	return ns;
 }
 
@@ -118,80 +117,59 @@ static void pin(void)
 	sched_setaffinity(0, sizeof(one), &one);
 }
 
-static struct sched_bpf *load(void)
-{
-	struct sched_bpf *skel;
-
-	bpfload_begin();
-	skel = sched_bpf__open();
-	if (skel)
-		bpf_map__set_max_entries(
-			skel->maps.tally_sched_cpu, (uint32_t)libbpf_num_possible_cpus());
-	if (skel && sched_bpf__load(skel)) {
-		sched_bpf__destroy(skel);
-		skel = NULL;
-	}
-	bpfload_end();
-	return skel;
-}
-
-static void measure_round_trips(struct sched_bpf *skel, double *off, double *on)
+static void measure_round_trips(struct producer *p, double *off, double *on)
 {
 	pthread_t t;
 
 	if (pipe(there) || pipe(back) || pthread_create(&t, NULL, answer, NULL))
 		abort();
 	block();
-	block_attached(skel);
+	block_attached(p);
 	for (int i = 0; i < PAIRS; i++) {
 		if (i % 2)
-			on[i] = block_attached(skel);
+			on[i] = block_attached(p);
 		off[i] = block();
 		if (i % 2 == 0)
-			on[i] = block_attached(skel);
+			on[i] = block_attached(p);
 	}
 	close(there[1]);
 	pthread_join(t, NULL);
 }
 
-static void measure_polls(double *polls)
+static void measure_polls(struct producer *p, double *polls)
 {
-	struct producer p = {.ops = &producer_sched};
-	struct provider_env env = {.interval_ns = NSEC_PER_SEC};
 	struct snapshot s;
-	struct errmsg e;
 
-	if (p.ops->open(&p, &env, &e)) {
-		fprintf(stderr, "%s\n", e.text);
-		exit(1);
-	}
 	for (int i = 0; i < PAIRS; i++) {
 		uint64_t begin = cpu_ns();
 
 		for (unsigned n = 0; n < POLLS; n++)
-			if (p.ops->get_stats(&p, &s))
+			if (p->ops->get_stats(p, &s))
 				abort();
 		polls[i] = (double)(cpu_ns() - begin) / POLLS;
 	}
-	p.ops->close(&p);
 }
 
 int main(void)
 {
 	double off[PAIRS], on[PAIRS], more[PAIRS], polls[PAIRS], slowdown;
 	const char *dir = getenv("B");
-	struct sched_bpf *skel = load();
+	struct producer p = {.ops = &module_sched.ops};
+	struct provider_env env = {.interval_ns = NSEC_PER_SEC};
+	struct errmsg e;
 	char path[4096];
 	FILE *f;
 
-	if (!skel) {
-		printf("skip: BPF programs can't be loaded here (root is needed)\n");
+	if (p.ops->open(&p, &env, &e)) {
+		printf("skip: %s\n", e.text);
 		return 77;
 	}
 	pin();
-	measure_round_trips(skel, off, on);
-	sched_bpf__destroy(skel);
-	measure_polls(polls);
+	module_attach(&p, false);
+	measure_round_trips(&p, off, on);
+	module_attach(&p, true);
+	measure_polls(&p, polls);
+	p.ops->close(&p);
 	for (int i = 0; i < PAIRS; i++)
 		more[i] = on[i] - off[i];
 	slowdown = median(more, PAIRS) / median(off, PAIRS);

@@ -26,7 +26,7 @@
 
 #include "bpf/sched.h"
 #include "user/lib/util.h"
-#include "user/provider/bpfload.h"
+#include "user/provider/kernel/modules.h"
 #include "user/provider/producer.h"
 
 #define NOBODY 65534
@@ -43,7 +43,7 @@ int snapshot_add(struct snapshot *s, struct group *g, uint64_t begin_ns, uint64_
 	return 0;
 }
 
-static struct producer producer = {.ops = &producer_sched};
+static struct producer producer = {.ops = &module_sched.ops};
 static struct snapshot snapshot;
 
 static int open_producer(struct errmsg *e)
@@ -398,7 +398,7 @@ Test(sched, own_cost_is_plausible, .init = setup, .fini = teardown)
 	cr_assert_geq(runs, 40000);
 	cr_assert_gt(ns, runs * 5);
 	cr_assert_lt(ns, runs * 20000);
-	cr_assert_eq(ns % SCHED_OWN_EVERY, 0);
+	cr_assert_eq(ns % TALLY_OWN_EVERY, 0);
 }
 
 Test(sched, series_are_well_formed, .init = setup, .fini = teardown)
@@ -529,25 +529,25 @@ Test(sched, missing_types_are_named, .init = cr_redirect_stderr)
 
 Test(sched, what_a_kernel_lacks_is_named)
 {
-	static const struct bpfload_member present[] = {
+	static const struct load_member present[] = {
 		{"rq", "clock", "CONFIG_X"}, {NULL, NULL, NULL}};
-	static const struct bpfload_member absent[] = {
+	static const struct load_member absent[] = {
 		{"rq", "clock", "CONFIG_X"}, {"rq", "no_such", "CONFIG_Y"}, {NULL, NULL, NULL}};
-	struct bpfload_needs needs = {"module", "no_such_event", present};
+	struct load_needs needs = {"module", "no_such_event", present};
 	struct errmsg e = {""};
 
-	bpfload_begin();
-	bpfload_end();
-	cr_assert_eq(bpfload_explain(-ESRCH, &needs, &e), -EOPNOTSUPP);
+	load_begin();
+	load_end();
+	cr_assert_eq(load_explain(-ESRCH, &needs, &e), -EOPNOTSUPP);
 	cr_assert(strstr(e.text, "no tracepoint no_such_event"), "%s", e.text);
-	needs = (struct bpfload_needs){"module", "sched_switch", absent};
-	cr_assert_eq(bpfload_explain(-EINVAL, &needs, &e), -EOPNOTSUPP);
+	needs = (struct load_needs){"module", "sched_switch", absent};
+	cr_assert_eq(load_explain(-EINVAL, &needs, &e), -EOPNOTSUPP);
 	cr_assert(strstr(e.text, "struct rq has no member no_such") && strstr(e.text, "CONFIG_Y"),
 		"%s", e.text);
 	needs.members = present;
-	cr_assert_eq(bpfload_explain(-EPERM, &needs, &e), -EPERM);
+	cr_assert_eq(load_explain(-EPERM, &needs, &e), -EPERM);
 	cr_assert(strstr(e.text, "security module"), "%s", e.text);
-	cr_assert_eq(bpfload_explain(-ENOSPC, &needs, &e), -ENOSPC);
+	cr_assert_eq(load_explain(-ENOSPC, &needs, &e), -ENOSPC);
 	cr_assert(strstr(e.text, strerror(ENOSPC)), "%s", e.text);
 }
 

@@ -71,7 +71,7 @@ struct registry {
  */
 int registry_add(struct registry *r, const struct producer_ops *ops, struct errmsg *e);
 
-/* The producers of this program, in the order of a snapshot. NULL ends the list. */
-extern const struct producer_ops producer_segments, producer_sched, producer_proc, producer_self;
+/* The producers of this program that are no modules (user/provider/kernel/modules.h). */
+extern const struct producer_ops producer_segments, producer_proc, producer_self;
 
 #endif

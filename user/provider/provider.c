@@ -9,13 +9,14 @@
 
 #include "user/lib/diag.h"
 #include "user/lib/util.h"
+#include "user/provider/kernel/modules.h"
 #include "user/provider/snapshot.h"
 
 #define LOG_EVERY_NS (60 * NSEC_PER_SEC)
 
 /* In the order of a snapshot: the provider's own figures come last, so that they tell of this one. */
 const struct producer_ops *const provider_producers[] = {
-	&producer_segments, &producer_sched, &producer_proc, &producer_self, NULL};
+	&producer_segments, &module_sched.ops, &producer_proc, &producer_self, NULL};
 
 struct provider {
 	char *name, *state_dir;

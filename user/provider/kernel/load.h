@@ -5,8 +5,8 @@
  *
  * libbpf prints through one function per process: not thread safe, and only one load at a time.
  */
-#ifndef TALLY_USER_PROVIDER_BPFLOAD_H
-#define TALLY_USER_PROVIDER_BPFLOAD_H
+#ifndef TALLY_USER_PROVIDER_KERNEL_LOAD_H
+#define TALLY_USER_PROVIDER_KERNEL_LOAD_H
 
 #include <bpf/libbpf.h>
 #include <stddef.h>
@@ -14,33 +14,33 @@
 #include "user/lib/err.h"
 
 /* A member of a kernel structure that a program reads, and the kernel option that brings it. */
-struct bpfload_member {
+struct load_member {
 	const char *type, *member, *option;
 };
 
 /* What a module needs of the kernel. */
-struct bpfload_needs {
+struct load_needs {
 	const char *module; /* name for people: what is lost */
 	const char *tracepoint; /* as in tp_btf/NAME */
-	const struct bpfload_member *members; /* ended by a NULL type; may be NULL */
+	const struct load_member *members; /* ended by a NULL type; may be NULL */
 };
 
 /* Between the two libbpf prints nothing; what it would have said first is kept for the message. */
-void bpfload_begin(void);
-void bpfload_end(void);
+void load_begin(void);
+void load_end(void);
 
 /*
  * Fills *e with what is missing and what to do about it, after a load that failed with err between
- * bpfload_begin() and bpfload_end(). Returns -EPERM if a capability is missing, -EOPNOTSUPP if the
+ * load_begin() and load_end(). Returns -EPERM if a capability is missing, -EOPNOTSUPP if the
  * kernel lacks something, else err.
  */
-int bpfload_explain(int err, const struct bpfload_needs *needs, struct errmsg *e);
+int load_explain(int err, const struct load_needs *needs, struct errmsg *e);
 
 /*
  * Freezes a loaded BPF_F_MMAPABLE array, so that no user space can write it from here on (its
  * programs still do), and maps it read-only. The view lives until munmap(*ret, size), also after
  * all descriptors are closed.
  */
-int bpfload_map_view(const struct bpf_map *map, size_t size, const void **ret);
+int load_map_view(const struct bpf_map *map, size_t size, const void **ret);
 
 #endif

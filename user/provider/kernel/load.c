@@ -16,7 +16,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "user/provider/bpfload.h"
+#include "user/provider/kernel/load.h"
 
 /* libbpf hands no pointer of ours to its print function. */
 static char first_warning[200];
@@ -31,13 +31,13 @@ static int keep_first_warning(enum libbpf_print_level level, const char *fmt, va
 	return 0;
 }
 
-void bpfload_begin(void)
+void load_begin(void)
 {
 	*first_warning = 0;
 	print_before = libbpf_set_print(keep_first_warning);
 }
 
-void bpfload_end(void)
+void load_end(void)
 {
 	libbpf_set_print(print_before);
 }
@@ -67,7 +67,7 @@ static bool btf_has_tracepoint(const struct btf *btf, const char *name)
 	return btf__find_by_name_kind(btf, type, BTF_KIND_TYPEDEF) > 0;
 }
 
-static bool btf_has_member(const struct btf *btf, const struct bpfload_member *m)
+static bool btf_has_member(const struct btf *btf, const struct load_member *m)
 {
 	int id = btf__find_by_name_kind(btf, m->type, BTF_KIND_STRUCT);
 	const struct btf_type *t = id > 0 ? btf__type_by_id(btf, (uint32_t)id) : NULL;
@@ -79,14 +79,13 @@ static bool btf_has_member(const struct btf *btf, const struct bpfload_member *m
 }
 
 /* 0 if the kernel has all that is needed. */
-static int explain_kernel(
-	const struct btf *btf, const struct bpfload_needs *needs, struct errmsg *e)
+static int explain_kernel(const struct btf *btf, const struct load_needs *needs, struct errmsg *e)
 {
 	if (!btf_has_tracepoint(btf, needs->tracepoint))
 		return err_set(e, -EOPNOTSUPP,
 			"%s: this kernel has no tracepoint %s; another kernel is needed for it",
 			needs->module, needs->tracepoint);
-	for (const struct bpfload_member *m = needs->members; m && m->type; m++)
+	for (const struct load_member *m = needs->members; m && m->type; m++)
 		if (!btf_has_member(btf, m))
 			return err_set(e, -EOPNOTSUPP,
 				"%s: this kernel's struct %s has no member %s; a kernel with %s is "
@@ -95,7 +94,7 @@ static int explain_kernel(
 	return 0;
 }
 
-int bpfload_explain(int err, const struct bpfload_needs *needs, struct errmsg *e)
+int load_explain(int err, const struct load_needs *needs, struct errmsg *e)
 {
 	struct btf *btf;
 	int rc;
@@ -124,7 +123,7 @@ int bpfload_explain(int err, const struct bpfload_needs *needs, struct errmsg *e
 		strerror(-err), *first_warning ? first_warning : "no message");
 }
 
-int bpfload_map_view(const struct bpf_map *map, size_t size, const void **ret)
+int load_map_view(const struct bpf_map *map, size_t size, const void **ret)
 {
 	int fd = bpf_map__fd(map);
 	void *view;

@@ -1,0 +1,528 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Producers made from tables: see module.h. A poll reads memory that the kernel's programs write, and takes
+ * no system call but the two readings of the clock that every group has.
+ *
+ * Programs and maps live by descriptors alone and end with the process.
+ */
+#include "user/provider/kernel/module.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "bpf/module.h"
+#include "include/tally/histogram.h"
+#include "user/lib/diag.h"
+#include "user/lib/util.h"
+
+struct state {
+	const struct module *module;
+	struct bpf_object *object;
+	struct bpf_link *links[MODULE_PROGRAMS_MAX];
+	bool loaded[MODULE_PROGRAMS_MAX];
+	const char *cpus; /* ncpus structs, written by the kernel */
+	uint32_t ncpus;
+	uint64_t memory; /* bytes of kernel memory that its maps take */
+	uint32_t *shown; /* numbers of the CPUs that have series, ascending; room for ncpus */
+	uint32_t nshown;
+	bool *seen; /* of each value of each metric's label, in the order of the table */
+	struct group group;
+};
+
+/* Of each program; the offset is within its struct tally_own. */
+const struct module_metric module_own_metrics[] = {
+	{.name = "bpf_program_runs",
+		.unit = "",
+		.help = "Runs of one of tally's BPF programs",
+		.source = "counted by the program",
+		.type = METRIC_COUNTER,
+		.offset = offsetof(struct tally_own, runs),
+		.label = "program"},
+	{.name = "bpf_program_seconds",
+		.unit = "seconds",
+		.help = "CPU time of one of tally's BPF programs, estimated from one run of 1024",
+		.source = "the program reads the clock at its begin and end",
+		.type = METRIC_COUNTER,
+		.scale = -9,
+		.factor = TALLY_OWN_EVERY,
+		.offset = offsetof(struct tally_own, ns),
+		.label = "program"},
+};
+const size_t module_own_metrics_n = sizeof(module_own_metrics) / sizeof(module_own_metrics[0]);
+
+static const struct module_metric memory_metric = {
+	.name = "bpf_memory_bytes",
+	.unit = "bytes",
+	.help = "Kernel memory of the maps of one of tally's BPF modules",
+	.type = METRIC_GAUGE,
+	.label = "module",
+};
+
+/* --- cells ------------------------------------------------------------------------------------- */
+
+/* The kernel writes meanwhile: each cell is read once, whole. */
+static uint64_t cell_read(const struct state *s, uint32_t cpu, size_t offset)
+{
+	const char *base = s->cpus + (size_t)cpu * s->module->cpu_size;
+
+	return __atomic_load_n((const uint64_t *)(const void *)(base + offset), __ATOMIC_RELAXED);
+}
+
+static uint64_t cells_sum(const struct state *s, size_t offset)
+{
+	uint64_t sum = 0;
+
+	for (uint32_t cpu = 0; cpu < s->ncpus; cpu++)
+		sum += cell_read(s, cpu, offset);
+	return sum;
+}
+
+/* --- the series, one after the other ------------------------------------------------------------ */
+
+/* What one series is made of. */
+struct place {
+	const struct module_metric *metric;
+	enum series_part part;
+	const char *value; /* of the metric's label */
+	uint32_t cpu, bucket;
+	size_t offset; /* of the cell */
+};
+
+/* Takes the next series; anything but 0 ends the walk. */
+typedef int (*place_fn)(struct state *s, const struct place *p, void *arg);
+
+static uint32_t values_count(const struct module_metric *m)
+{
+	return m->label ? m->n : 1;
+}
+
+static int walk_histogram(struct state *s, struct place *p, place_fn fn, void *arg)
+{
+	const struct module_metric *m = p->metric;
+	size_t first = p->offset, sum = p->offset - m->offset + m->sum;
+	uint32_t n = TALLY_HISTOGRAM_BUCKETS(m->lo, m->hi);
+	int rc = 0;
+
+	p->part = SERIES_BUCKET;
+	for (p->bucket = 0; p->bucket < n && !rc; p->bucket++) {
+		p->offset = first + p->bucket * sizeof(uint64_t);
+		rc = fn(s, p, arg);
+	}
+	p->part = SERIES_SUM;
+	p->offset = sum;
+	return rc ? rc : fn(s, p, arg);
+}
+
+static int walk_metric(struct state *s, struct place p, place_fn fn, void *arg)
+{
+	int rc = 0;
+
+	if (p.metric->type == METRIC_HISTOGRAM)
+		return walk_histogram(s, &p, fn, arg);
+	if (!p.metric->per_cpu)
+		return fn(s, &p, arg);
+	for (uint32_t i = 0; i < s->nshown && !rc; i++) {
+		p.cpu = s->shown[i];
+		rc = fn(s, &p, arg);
+	}
+	return rc;
+}
+
+static int walk_programs(struct state *s, place_fn fn, void *arg)
+{
+	int rc = 0;
+
+	for (size_t i = 0; i < module_own_metrics_n && !rc; i++)
+		for (size_t k = 0; k < s->module->nprograms && !rc; k++) {
+			const struct module_program *program = &s->module->programs[k];
+			struct place p = {.metric = &module_own_metrics[i],
+				.value = program->needs.module,
+				.offset = program->own + module_own_metrics[i].offset};
+
+			if (s->loaded[k])
+				rc = fn(s, &p, arg);
+		}
+	return rc;
+}
+
+/* All series that are shown, in the order of the group. */
+static int walk(struct state *s, place_fn fn, void *arg)
+{
+	const struct place memory = {.metric = &memory_metric, .value = s->module->ops.name};
+	const bool *seen = s->seen;
+	int rc = 0;
+
+	for (size_t i = 0; i < s->module->nmetrics && !rc; i++) {
+		const struct module_metric *m = &s->module->metrics[i];
+
+		for (uint32_t k = 0; k < values_count(m) && !rc; k++, seen++) {
+			struct place p = {.metric = m,
+				.value = m->label ? m->values[k] : NULL,
+				.offset = m->offset + k * m->stride};
+
+			if (*seen && s->loaded[m->program])
+				rc = walk_metric(s, p, fn, arg);
+		}
+	}
+	if (!rc)
+		rc = walk_programs(s, fn, arg);
+	return rc ? rc : fn(s, &memory, arg);
+}
+
+static int put_value(struct state *s, const struct place *p, void *arg)
+{
+	const struct module_metric *m = p->metric;
+	uint64_t **out = arg, v;
+
+	if (m == &memory_metric)
+		v = s->memory;
+	else
+		v = m->per_cpu ? cell_read(s, p->cpu, p->offset) : cells_sum(s, p->offset);
+	*(*out)++ = m->factor && p->part != SERIES_BUCKET ? v * m->factor : v;
+	return 0;
+}
+
+/* --- the list of series ------------------------------------------------------------------------- */
+
+/* A bucket's upper bound, as exact decimal text. */
+static void bound_format(const struct place *p, char *out, size_t size)
+{
+	uint64_t bound = tally_histogram_upper(p->bucket, p->metric->lo, p->metric->hi);
+
+	if (bound == UINT64_MAX)
+		snprintf(out, size, "+Inf");
+	else
+		value_format(bound, VALUE_U64, p->metric->scale, out, size);
+}
+
+static int put_schema(struct state *s, const struct place *p, void *arg)
+{
+	const struct module_metric *m = p->metric;
+	struct series series = {.name = (char *)m->name,
+		.unit = (char *)m->unit,
+		.help = (char *)m->help,
+		.type = m->type,
+		.kind = m->type == METRIC_GAUGE ? VALUE_I64 : VALUE_U64,
+		.part = (uint8_t)p->part,
+		.scale = p->part == SERIES_BUCKET ? 0 : m->scale};
+	const char *names[3], *values[3];
+	char cpu[16], bound[64];
+	struct buf labels = BUF_INIT;
+	size_t n = 0;
+	int rc;
+
+	if (m->label) {
+		names[n] = m->label;
+		values[n++] = p->value;
+	}
+	if (m->per_cpu) {
+		snprintf(cpu, sizeof(cpu), "%u", p->cpu);
+		names[n] = "cpu";
+		values[n++] = cpu;
+	}
+	if (p->part == SERIES_BUCKET) {
+		bound_format(p, bound, sizeof(bound));
+		names[n] = "le";
+		values[n++] = bound;
+	}
+	rc = labels_format(&labels, n, names, values);
+	buf_put_u8(&labels, 0);
+	if (!rc)
+		rc = buf_error(&labels);
+	if (!rc) {
+		series.labels = (char *)labels.data;
+		rc = schema_add(arg, &series);
+	}
+	buf_release(&labels);
+	return rc;
+}
+
+/* Gives the group the series that are to be shown; on failure it stays as it was. */
+static int group_rebuild(struct state *s)
+{
+	struct group *g = &s->group;
+	struct schema next = {.interval_ms = g->schema.interval_ms, .start_ns = g->schema.start_ns};
+	uint64_t *values = NULL;
+	int rc;
+
+	next.group = strdup(s->module->ops.name);
+	if (!next.group)
+		return -ENOMEM;
+	rc = walk(s, put_schema, &next);
+	if (!rc && !(values = calloc(next.n, sizeof(*values))))
+		rc = -ENOMEM;
+	if (rc) {
+		schema_release(&next);
+		return rc;
+	}
+	schema_release(&g->schema);
+	free(g->values);
+	g->schema = next;
+	g->values = values;
+	g->version++;
+	return 0;
+}
+
+static bool has_run(const struct state *s, uint32_t cpu)
+{
+	for (size_t i = 0; i < s->module->nprograms; i++)
+		if (cell_read(
+			    s, cpu, s->module->programs[i].own + offsetof(struct tally_own, runs)))
+			return true;
+	return false;
+}
+
+/* Is there anything to show of the k-th value of the metric's label? What has no label is always shown. */
+static bool is_there(const struct state *s, const struct module_metric *m, uint32_t k)
+{
+	size_t cell = m->type == METRIC_HISTOGRAM ? m->sum : m->offset;
+
+	return !m->label || cells_sum(s, cell + k * m->stride);
+}
+
+/* Looks for CPUs and labels that have come. */
+static int shown_update(struct state *s)
+{
+	bool *seen = s->seen, changed = !s->group.schema.n;
+	uint32_t n = 0;
+
+	for (uint32_t cpu = 0; cpu < s->ncpus; cpu++)
+		if (has_run(s, cpu))
+			s->shown[n++] = cpu;
+	changed |= n != s->nshown;
+	s->nshown = n;
+	for (size_t i = 0; i < s->module->nmetrics; i++) {
+		const struct module_metric *m = &s->module->metrics[i];
+
+		for (uint32_t k = 0; k < values_count(m); k++, seen++)
+			if (!*seen && is_there(s, m, k))
+				changed = *seen = true;
+	}
+	return changed ? group_rebuild(s) : 0;
+}
+
+/* --- loading ------------------------------------------------------------------------------------ */
+
+static struct bpf_program *find_program(const struct state *s, size_t i)
+{
+	return bpf_object__find_program_by_name(s->object, s->module->programs[i].needs.module);
+}
+
+/* Bytes that the kernel has booked for a map, from the descriptor's own file. */
+static uint64_t map_memory(const struct bpf_map *map)
+{
+	char path[64], line[128];
+	unsigned long long bytes = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", bpf_map__fd(map));
+	f = fopen(path, "re");
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "memlock: %llu", &bytes) == 1)
+			break;
+	if (f)
+		fclose(f);
+	return bytes;
+}
+
+static int open_maps(struct state *s)
+{
+	struct bpf_map *map = bpf_object__find_map_by_name(s->object, s->module->cpu_map);
+	const void *view;
+	int rc;
+
+	if (!map)
+		return -ENOENT;
+	rc = load_map_view(map, s->ncpus * s->module->cpu_size, &view);
+	if (rc)
+		return rc;
+	s->cpus = view;
+	bpf_object__for_each_map(map, s->object) s->memory += map_memory(map);
+	return 0;
+}
+
+static int load_object(struct state *s)
+{
+	LIBBPF_OPTS(bpf_object_open_opts, options, .object_name = s->module->ops.name);
+	struct bpf_map *map;
+	const void *elf;
+	size_t size;
+	int rc = 0;
+
+	elf = s->module->elf(&size);
+	s->object = bpf_object__open_mem(elf, size, &options);
+	if (!s->object)
+		return -errno;
+	map = bpf_object__find_map_by_name(s->object, s->module->cpu_map);
+	if (map)
+		rc = bpf_map__set_max_entries(map, s->ncpus);
+	for (size_t i = 0; i < s->module->nprograms && !rc; i++)
+		rc = bpf_program__set_autoload(find_program(s, i), s->loaded[i]);
+	if (!rc)
+		rc = bpf_object__load(s->object);
+	if (!rc)
+		return 0;
+	bpf_object__close(s->object);
+	s->object = NULL;
+	return rc;
+}
+
+/*
+ * After a load that failed with rc: programs that lack something are left out. Returns 0 if it was that
+ * and there are others, else the error of the first.
+ */
+static int leave_out(struct state *s, int rc, struct errmsg *e)
+{
+	struct errmsg why[MODULE_PROGRAMS_MAX];
+	size_t left = 0, out = 0;
+	int errors[MODULE_PROGRAMS_MAX];
+
+	for (size_t i = 0; i < s->module->nprograms; i++) {
+		errors[i] = load_explain(rc, &s->module->programs[i].needs, &why[i]);
+		s->loaded[i] = errors[i] != -EOPNOTSUPP;
+		left += s->loaded[i];
+		out += !s->loaded[i];
+	}
+	if (!left || !out) {
+		*e = why[0];
+		return errors[0];
+	}
+	for (size_t i = 0; i < s->module->nprograms; i++)
+		if (!s->loaded[i])
+			diag_notice("producer %s: %s", s->module->ops.name, why[i].text);
+	return 0;
+}
+
+static int load(struct state *s, struct errmsg *e)
+{
+	int rc;
+
+	for (size_t i = 0; i < s->module->nprograms; i++)
+		s->loaded[i] = true;
+	rc = load_object(s);
+	if (rc) {
+		rc = leave_out(s, rc, e);
+		if (rc)
+			return rc;
+		rc = load_object(s);
+	}
+	if (!rc)
+		rc = open_maps(s);
+	return rc ? err_set(e, rc, "%s: %s", s->module->ops.name, strerror(-rc)) : 0;
+}
+
+/* --- the interface ------------------------------------------------------------------------------ */
+
+static int attach(struct state *s, bool attached)
+{
+	int rc = 0;
+
+	for (size_t i = 0; i < s->module->nprograms; i++) {
+		if (!attached) {
+			bpf_link__destroy(s->links[i]);
+			s->links[i] = NULL;
+		} else if (s->loaded[i] && !s->links[i]) {
+			s->links[i] = bpf_program__attach(find_program(s, i));
+			rc = s->links[i] ? rc : -errno;
+		}
+	}
+	return rc;
+}
+
+int module_attach(struct producer *p, bool attached)
+{
+	return attach(p->state, attached);
+}
+
+static void state_free(struct state *s)
+{
+	attach(s, false);
+	if (s->cpus)
+		munmap((void *)s->cpus, s->ncpus * s->module->cpu_size);
+	bpf_object__close(s->object);
+	group_release(&s->group);
+	free(s->seen);
+	free(s->shown);
+	free(s);
+}
+
+/* -ENODEV if the number of possible CPUs is not known. */
+static int state_new(const struct module *m, const struct provider_env *env, struct state **ret)
+{
+	int ncpus = libbpf_num_possible_cpus();
+	size_t values = 0;
+	struct state *s;
+
+	if (ncpus <= 0)
+		return -ENODEV;
+	s = calloc(1, sizeof(*s));
+	if (!s)
+		return -ENOMEM;
+	for (size_t i = 0; i < m->nmetrics; i++)
+		values += values_count(&m->metrics[i]);
+	s->module = m;
+	s->ncpus = (uint32_t)ncpus;
+	s->shown = calloc(s->ncpus, sizeof(*s->shown));
+	s->seen = calloc(values, sizeof(*s->seen));
+	s->group.schema.interval_ms = (uint32_t)(env->interval_ns / NSEC_PER_MSEC);
+	if (!s->shown || !s->seen) {
+		state_free(s);
+		return -ENOMEM;
+	}
+	*ret = s;
+	return 0;
+}
+
+int module_open(struct producer *p, const struct provider_env *env, struct errmsg *e)
+{
+	const struct module *m = (const struct module *)p->ops;
+	struct state *s;
+	int rc = state_new(m, env, &s);
+
+	if (rc)
+		return err_set(e, rc,
+			rc == -ENOMEM ? "%s: no memory"
+				      : "%s: the CPUs are not readable at "
+					"/sys/devices/system/cpu/possible; is /sys mounted?",
+			m->ops.name);
+	load_begin();
+	rc = load(s, e);
+	if (!rc) {
+		rc = attach(s, true);
+		if (rc)
+			load_explain(rc, &m->programs[0].needs, e);
+	}
+	load_end();
+	if (rc) {
+		state_free(s);
+		return rc;
+	}
+	s->group.schema.start_ns = (uint64_t)clock_realtime_ns();
+	p->state = s;
+	return 0;
+}
+
+int module_get_stats(struct producer *p, struct snapshot *snap)
+{
+	struct state *s = p->state;
+	uint64_t begin, *out;
+	int rc = shown_update(s);
+
+	if (rc) {
+		s->nshown = 0; /* so that the next poll tries again */
+		return rc;
+	}
+	out = s->group.values;
+	begin = clock_monotonic_ns();
+	walk(s, put_value, &out);
+	return snapshot_add(snap, &s->group, begin, clock_monotonic_ns());
+}
+
+void module_close(struct producer *p)
+{
+	state_free(p->state);
+	p->state = NULL;
+}

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A module: BPF programs and a table that says what the numbers in their maps mean. The table is all
+ * there is to write; opening, polling, closing and the documentation come from it.
+ *
+ *   per-CPU struct of bpf/NAME.h          table                        series
+ *   +--------+--------+----------+
+ *   | own    | cell   | buckets  |   {.name, .offset, ...}     name{label="...",cpu="..."} value
+ *   +--------+--------+----------+
+ *
+ * A cell is a uint64_t. A metric is one cell, or with a label an array of `n` things `stride` bytes apart;
+ * for a histogram the thing is its buckets, and `sum` is the cell of their sum. It is summed over all CPUs,
+ * or a series for each.
+ *
+ * What is absent from the running kernel costs the programs that need it and the metrics they count, with
+ * one message; the rest of the module works. Series come when there is something to show: a CPU's with
+ * its first event, a label's value with its own. None ever goes: its counters stay.
+ */
+#ifndef TALLY_USER_PROVIDER_KERNEL_MODULE_H
+#define TALLY_USER_PROVIDER_KERNEL_MODULE_H
+
+#include "user/provider/kernel/load.h"
+#include "user/provider/producer.h"
+
+#define MODULE_PROGRAMS_MAX 8u
+
+struct module_program {
+	struct load_needs needs; /* .module is the program's name, as in the object */
+	size_t own; /* where its struct tally_own is in the per-CPU struct */
+	const char *runs; /* how often it runs: for people */
+};
+
+struct module_metric {
+	const char *name, *unit, *help;
+	const char *source; /* where the kernel has it from: for people */
+	uint8_t type; /* enum metric_type */
+	int8_t scale;
+	bool per_cpu;
+	uint8_t lo, hi; /* histogram: its range, see include/tally/histogram.h */
+	uint8_t program; /* which of the module's counts it */
+	uint32_t factor; /* cell x factor = value; 0 stands for 1 */
+	size_t offset; /* in the per-CPU struct */
+	size_t sum; /* histogram: of its sum's cell, in the same unit */
+	const char *label; /* NULL: none */
+	const char *const *values; /* of the label, n */
+	uint32_t n;
+	size_t stride;
+};
+
+struct module {
+	struct producer_ops ops; /* first: a producer finds its module by it */
+	const void *(*elf)(size_t *ret_size); /* the object, NAME_bpf__elf_bytes of its skeleton */
+	const char *cpu_map; /* name of the map of per-CPU structs */
+	size_t cpu_size;
+	const struct module_program *programs;
+	size_t nprograms;
+	const struct module_metric *metrics;
+	size_t nmetrics;
+};
+
+/* The four members of struct producer_ops that are alike in all modules. */
+#define MODULE_FUNCTIONS .open = module_open, .get_stats = module_get_stats, .close = module_close
+int module_open(struct producer *p, const struct provider_env *env, struct errmsg *e);
+int module_get_stats(struct producer *p, struct snapshot *snap);
+void module_close(struct producer *p);
+
+/*
+ * Attaches or detaches all programs of an open module; nothing if they are so already. A negative errno
+ * value, and those that could be attached are.
+ */
+int module_attach(struct producer *p, bool attached);
+
+/* Metrics that every module has, about its programs: for people. */
+extern const struct module_metric module_own_metrics[];
+extern const size_t module_own_metrics_n;
+
+#endif
