@@ -26,10 +26,16 @@ typedef __u32 __wsum;
 
 /* User-space ABI of bpf(2): never changes. */
 enum bpf_map_type {
+	BPF_MAP_TYPE_HASH = 1,
 	BPF_MAP_TYPE_ARRAY = 2,
 };
 enum {
+	BPF_F_NO_PREALLOC = 1u << 0,
 	BPF_F_MMAPABLE = 1u << 10,
+};
+enum {
+	BPF_ANY = 0,
+	BPF_NOEXIST = 1,
 };
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
@@ -43,6 +49,17 @@ struct cfs_rq {
 	struct rq *rq; /* CONFIG_FAIR_GROUP_SCHED */
 };
 
+/* include/linux/sched/signal.h */
+typedef struct {
+	int counter;
+} atomic_t;
+
+struct signal_struct {
+	atomic_t live; /* threads that have not begun to exit */
+	int group_exit_code; /* as wait(2) tells it, if SIGNAL_GROUP_EXIT is set */
+	unsigned int flags;
+};
+
 /* include/linux/sched.h */
 struct sched_info {
 	unsigned long long last_queued; /* rq->clock when it became runnable; 0: not waiting */
@@ -54,8 +71,20 @@ struct sched_entity {
 
 struct task_struct {
 	int pid; /* 0: a CPU's idle task */
+	int tgid;
+	int exit_code; /* as wait(2) tells it */
+	struct signal_struct *signal;
 	struct sched_entity se;
 	struct sched_info sched_info; /* CONFIG_SCHED_INFO */
+};
+
+/* include/net/sock.h, include/linux/tcp.h */
+struct sock {
+	__u16 sk_protocol; /* a bit field before 5.6 */
+};
+
+struct tcp_sock {
+	__u32 srtt_us; /* 8 times the smoothed round-trip time; 0: never measured */
 };
 
 #pragma clang attribute pop

@@ -25,69 +25,12 @@
 #include <unistd.h>
 
 #include "bpf/sched.h"
-#include "user/lib/util.h"
-#include "user/provider/kernel/modules.h"
-#include "user/provider/producer.h"
+#define MODULE_UNDER_TEST module_sched
+#include "tests/lib/testmodule.h"
 
 #define NOBODY 65534
 
-/* Stands in for the provider's: the test needs no other producer. */
-struct snapshot {
-	struct group *group;
-};
-
-int snapshot_add(struct snapshot *s, struct group *g, uint64_t begin_ns, uint64_t end_ns)
-{
-	s->group = g;
-	cr_assert_leq(begin_ns, end_ns);
-	return 0;
-}
-
-static struct producer producer = {.ops = &module_sched.ops};
-static struct snapshot snapshot;
-
-static int open_producer(struct errmsg *e)
-{
-	struct provider_env env = {.interval_ns = NSEC_PER_SEC};
-
-	return producer.ops->open(&producer, &env, e);
-}
-
-static void setup(void)
-{
-	struct errmsg e = {""};
-
-	cr_assert_eq(open_producer(&e), 0, "%s", e.text);
-}
-
-static void teardown(void)
-{
-	producer.ops->close(&producer);
-}
-
-static void poll_producer(void)
-{
-	cr_assert_eq(producer.ops->get_stats(&producer, &snapshot), 0);
-	cr_assert_eq(snapshot.group->schema.n > 0, true);
-}
-
 /* --- reading the group ----------------------------------------------------------------------- */
-
-/* Sum of the newest values of all series of a name and part; labels NULL: whatever they are. */
-static uint64_t value(const char *name, const char *labels, int part)
-{
-	const struct schema *schema = &snapshot.group->schema;
-	uint64_t sum = 0;
-
-	for (size_t i = 0; i < schema->n; i++) {
-		const struct series *s = &schema->series[i];
-
-		if (!strcmp(s->name, name) && s->part == part &&
-			(!labels || !strcmp(s->labels, labels)))
-			sum += snapshot.group->values[i];
-	}
-	return sum;
-}
 
 static uint64_t cpu_value(const char *name, int cpu)
 {
@@ -632,47 +575,4 @@ Test(sched, nothing_remains_after_sigkill)
 	cr_assert_eq(waitpid(pid, &status, 0), pid);
 	cr_assert(WIFSIGNALED(status));
 	cr_assert(program_is_gone(id));
-}
-
-/* --- running ------------------------------------------------------------------------------------------ */
-
-static bool capability_is_effective(const struct __user_cap_data_struct *data, unsigned cap)
-{
-	return data[CAP_TO_INDEX(cap)].effective & CAP_TO_MASK(cap);
-}
-
-/* The reason why nothing can be tested here, or NULL. Shares no code with what is tested. */
-static const char *reason_to_skip(void)
-{
-	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
-	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {{0}};
-
-	if (geteuid() != 0 || syscall(SYS_capget, &head, data))
-		return "needs root";
-	if (!capability_is_effective(data, CAP_SYS_ADMIN) ||
-		!capability_is_effective(data, CAP_BPF) ||
-		!capability_is_effective(data, CAP_PERFMON))
-		return "needs CAP_SYS_ADMIN, CAP_BPF and CAP_PERFMON";
-	if (access("/sys/kernel/btf/vmlinux", R_OK))
-		return "this kernel has no BTF";
-	return NULL;
-}
-
-int main(int argc, char **argv)
-{
-	struct criterion_test_set *tests;
-	const char *reason = reason_to_skip();
-	int failed = 0;
-
-	if (reason) {
-		printf("skip: %s\n", reason);
-		return 77;
-	}
-	tests = criterion_initialize();
-	/* They share CPUs and measure them. */
-	criterion_options.jobs = 1;
-	if (criterion_handle_args(argc, argv, true))
-		failed = !criterion_run_all_tests(tests);
-	criterion_finalize(tests);
-	return failed;
 }

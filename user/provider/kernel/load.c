@@ -113,7 +113,7 @@ int load_explain(int err, const struct load_needs *needs, struct errmsg *e)
 	btf__free(btf);
 	if (rc)
 		return rc;
-	if (err == -EPERM || err == -EACCES)
+	if (err == -EPERM) /* -EACCES is the verifier's own */
 		return err_set(e, err,
 			"%s: the kernel refuses bpf(2) although the capabilities are there; look "
 			"for "

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Processes and threads that begin and end, calls of execve, and signals. */
+#include "bpf/module.bpf.h"
+#include "bpf/process.h"
+
+#define SIGNAL_GROUP_EXIT 4u /* include/linux/sched/signal.h: exit_group, or a deadly signal */
+
+CPU_MAP(tally_process_cpu, struct process_cpu);
+
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(tally_fork, struct task_struct *parent, struct task_struct *child)
+{
+	struct process_cpu *c = THIS_CPU(tally_process_cpu);
+	__u64 begin;
+
+	if (!c)
+		return 0;
+	begin = own_begin(&c->fork);
+	if (child->pid == child->tgid)
+		__sync_fetch_and_add(&c->starts[PROCESS_NEW], 1);
+	else
+		__sync_fetch_and_add(&c->starts[PROCESS_THREAD], 1);
+	own_end_atomic(&c->fork, begin);
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(tally_exec)
+{
+	struct process_cpu *c = THIS_CPU(tally_process_cpu);
+
+	if (c)
+		own_end_atomic(&c->exec, own_begin(&c->exec));
+	return 0;
+}
+
+/* How a process ended whose last thread is ending now. */
+static __always_inline enum process_end end_of(const struct task_struct *task)
+{
+	int code = task->exit_code;
+
+	if (task->signal->flags & SIGNAL_GROUP_EXIT)
+		code = task->signal->group_exit_code;
+	if (code & 0x7f)
+		return PROCESS_KILLED;
+	return code ? PROCESS_FAILED : PROCESS_OK;
+}
+
+/* Threads have counted themselves out by now: none is left for the last one. */
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(tally_exit, struct task_struct *task)
+{
+	struct process_cpu *c = THIS_CPU(tally_process_cpu);
+	__u64 begin;
+
+	if (!c)
+		return 0;
+	begin = own_begin(&c->exit);
+	if (task->signal->live.counter == 0)
+		__sync_fetch_and_add(&c->ends[end_of(task)], 1);
+	own_end_atomic(&c->exit, begin);
+	return 0;
+}
+
+SEC("tp_btf/signal_generate")
+int BPF_PROG(tally_signal, int signal)
+{
+	struct process_cpu *c = THIS_CPU(tally_process_cpu);
+	__u64 number = (__u32)signal, begin;
+
+	if (number >= PROCESS_SIGNALS)
+		number = PROCESS_SIGNALS - 1;
+	barrier_var(number);
+	if (!c || number >= PROCESS_SIGNALS)
+		return 0;
+	begin = own_begin(&c->signal);
+	__sync_fetch_and_add(&c->signals[number], 1);
+	own_end_atomic(&c->signal, begin);
+	return 0;
+}

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * TCP: connections that open, fail and end, how long connecting took, round-trip times, segments that were
+ * sent again, and resets. Nothing runs for a packet of a healthy connection: the round-trip time is the
+ * kernel's own smoothed one, read when the connection ends.
+ */
+#include "bpf/module.bpf.h"
+#include "bpf/tcp.h"
+
+#define IPPROTO_TCP 6
+
+/* include/net/tcp_states.h */
+enum {
+	TCP_ESTABLISHED = 1,
+	TCP_SYN_SENT = 2,
+	TCP_SYN_RECV = 3,
+	TCP_CLOSE = 7,
+	TCP_LISTEN = 10,
+};
+
+CPU_MAP(tally_tcp_cpu, struct tcp_cpu);
+
+/* When connect was called, of sockets that wait for the answer. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 4096);
+	__type(key, __u64);
+	__type(value, __u64);
+} tally_tcp_asked SEC(".maps");
+
+static __always_inline void count_connect(struct tcp_cpu *c, __u64 ns)
+{
+	__u64 bucket = tally_histogram_index(ns, TCP_CONNECT_LO, TCP_CONNECT_HI);
+
+	barrier_var(bucket);
+	if (bucket >= TCP_CONNECT_BUCKETS)
+		return;
+	__sync_fetch_and_add(&c->connect[bucket], 1);
+	__sync_fetch_and_add(&c->connect_ns, ns);
+}
+
+static __always_inline void count_rtt(struct tcp_cpu *c, __u64 us)
+{
+	__u64 bucket = tally_histogram_index(us, TCP_RTT_LO, TCP_RTT_HI);
+
+	barrier_var(bucket);
+	if (bucket >= TCP_RTT_BUCKETS)
+		return;
+	__sync_fetch_and_add(&c->rtt[bucket], 1);
+	__sync_fetch_and_add(&c->rtt_us, us);
+}
+
+static __always_inline void count_asked(struct tcp_cpu *c, __u64 key)
+{
+	__u64 now = bpf_ktime_get_ns();
+
+	if (bpf_map_update_elem(&tally_tcp_asked, &key, &now, BPF_ANY))
+		__sync_fetch_and_add(&c->unknown, 1);
+}
+
+static __always_inline void count_answered(struct tcp_cpu *c, __u64 key, int state)
+{
+	__u64 *asked = bpf_map_lookup_elem(&tally_tcp_asked, &key);
+
+	if (state == TCP_ESTABLISHED) {
+		__sync_fetch_and_add(&c->opened[TCP_OUT], 1);
+		if (asked)
+			count_connect(c, elapsed(*asked, bpf_ktime_get_ns()));
+	} else if (state == TCP_CLOSE) {
+		__sync_fetch_and_add(&c->failed, 1);
+	}
+	if (asked)
+		bpf_map_delete_elem(&tally_tcp_asked, &key);
+}
+
+static __always_inline void count_closed(struct tcp_cpu *c, const struct sock *sk)
+{
+	__u32 rtt = BPF_CORE_READ((const struct tcp_sock *)sk, srtt_us) >> 3;
+
+	__sync_fetch_and_add(&c->closed, 1);
+	if (rtt)
+		count_rtt(c, rtt);
+}
+
+static __always_inline void count_state(
+	struct tcp_cpu *c, const struct sock *sk, int before, int after)
+{
+	if (after == TCP_SYN_SENT)
+		count_asked(c, (__u64)sk);
+	else if (before == TCP_SYN_SENT)
+		count_answered(c, (__u64)sk, after);
+	else if (before == TCP_SYN_RECV && after == TCP_ESTABLISHED)
+		__sync_fetch_and_add(&c->opened[TCP_IN], 1);
+	else if (after == TCP_CLOSE && before != TCP_LISTEN && before != TCP_SYN_RECV)
+		count_closed(c, sk);
+}
+
+SEC("tp_btf/inet_sock_set_state")
+int BPF_PROG(tally_tcp_state, const struct sock *sk, int before, int after)
+{
+	struct tcp_cpu *c = THIS_CPU(tally_tcp_cpu);
+	__u64 begin;
+
+	if (!c || sk->sk_protocol != IPPROTO_TCP)
+		return 0;
+	begin = own_begin(&c->state);
+	count_state(c, sk, before, after);
+	own_end_atomic(&c->state, begin);
+	return 0;
+}
+
+SEC("tp_btf/tcp_retransmit_skb")
+int BPF_PROG(tally_tcp_again)
+{
+	struct tcp_cpu *c = THIS_CPU(tally_tcp_cpu);
+
+	if (c)
+		own_end_atomic(&c->retransmit, own_begin(&c->retransmit));
+	return 0;
+}
+
+SEC("tp_btf/tcp_send_reset")
+int BPF_PROG(tally_rst_sent)
+{
+	struct tcp_cpu *c = THIS_CPU(tally_tcp_cpu);
+
+	if (c)
+		own_end_atomic(&c->reset_sent, own_begin(&c->reset_sent));
+	return 0;
+}
+
+SEC("tp_btf/tcp_receive_reset")
+int BPF_PROG(tally_rst_got)
+{
+	struct tcp_cpu *c = THIS_CPU(tally_tcp_cpu);
+
+	if (c)
+		own_end_atomic(&c->reset_received, own_begin(&c->reset_received));
+	return 0;
+}

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Module "process": a known number of processes, threads, programs, ends and signals. Others on the machine
+ * make some, too: the exact number must come in one of some tries, and never less.
+ */
+#include <pthread.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+
+#define MODULE_UNDER_TEST module_process
+#include "tests/lib/testmodule.h"
+
+enum { TRIES = 20, OK = 40, FAILED = 30, KILLED = 20, THREADS = 50, EXECS = 10, SIGNALS = 1000 };
+
+static uint64_t proc_processes(void)
+{
+	FILE *f = fopen("/proc/stat", "r");
+	unsigned long long n = 0;
+	char line[8192];
+
+	cr_assert_not_null(f);
+	while (fgets(line, sizeof(line), f))
+		if (sscanf(line, "processes %llu", &n) == 1)
+			break;
+	fclose(f);
+	cr_assert_gt(n, 0);
+	return n;
+}
+
+static void make_processes(int n, int code, int signal)
+{
+	for (int i = 0; i < n; i++) {
+		pid_t pid = fork();
+
+		cr_assert_geq(pid, 0);
+		if (!pid) {
+			if (signal)
+				raise(signal);
+			_exit(code);
+		}
+		cr_assert_eq(waitpid(pid, NULL, 0), pid);
+	}
+}
+
+static void *thread_main(void *arg)
+{
+	return arg;
+}
+
+static void make_threads(int n)
+{
+	pthread_t t;
+
+	for (int i = 0; i < n; i++) {
+		cr_assert_eq(pthread_create(&t, NULL, thread_main, NULL), 0);
+		pthread_join(t, NULL);
+	}
+}
+
+static void make_execs(int n)
+{
+	char *argv[] = {(char *)"true", NULL}, *envp[] = {NULL};
+	pid_t pid;
+
+	for (int i = 0; i < n; i++) {
+		cr_assert_eq(posix_spawn(&pid, "/bin/true", NULL, NULL, argv, envp), 0);
+		cr_assert_eq(waitpid(pid, NULL, 0), pid);
+	}
+}
+
+static void *wait_for_end(void *arg)
+{
+	pause();
+	return arg;
+}
+
+/* Two threads, of which one ends the process: it ends once, by the code of the one. */
+static void make_threaded_end(void)
+{
+	pid_t pid = fork();
+
+	cr_assert_geq(pid, 0);
+	if (!pid) {
+		pthread_t t;
+
+		pthread_create(&t, NULL, wait_for_end, NULL);
+		_exit(7);
+	}
+	cr_assert_eq(waitpid(pid, NULL, 0), pid);
+}
+
+struct figures {
+	uint64_t processes, threads, execs, ok, failed, killed;
+};
+
+static struct figures read_figures(void)
+{
+	poll_producer();
+	return (struct figures){
+		.processes = value("process_starts", "kind=\"process\"", SERIES_VALUE),
+		.threads = value("process_starts", "kind=\"thread\"", SERIES_VALUE),
+		.execs = value("process_execs", NULL, SERIES_VALUE),
+		.ok = value("process_ends", "how=\"success\"", SERIES_VALUE),
+		.failed = value("process_ends", "how=\"failure\"", SERIES_VALUE),
+		.killed = value("process_ends", "how=\"signal\"", SERIES_VALUE),
+	};
+}
+
+Test(process, known_work, .init = setup, .fini = teardown)
+{
+	const struct figures want = {.processes = OK + FAILED + KILLED + EXECS + 1,
+		.threads = THREADS + 1,
+		.execs = EXECS,
+		.ok = OK + EXECS,
+		.failed = FAILED + 1,
+		.killed = KILLED};
+	bool exact = false;
+
+	for (int i = 0; i < TRIES && !exact; i++) {
+		struct figures a = read_figures(), b;
+
+		make_processes(OK, 0, 0);
+		make_processes(FAILED, 3, 0);
+		make_processes(KILLED, 0, SIGKILL);
+		make_threads(THREADS);
+		make_execs(EXECS);
+		make_threaded_end();
+		b = read_figures();
+		cr_assert_geq(b.processes - a.processes, want.processes);
+		cr_assert_geq(b.threads - a.threads, want.threads);
+		cr_assert_geq(b.execs - a.execs, want.execs);
+		cr_assert_geq(b.ok - a.ok, want.ok);
+		cr_assert_geq(b.failed - a.failed, want.failed);
+		cr_assert_geq(b.killed - a.killed, want.killed);
+		exact = b.processes - a.processes == want.processes &&
+			b.threads - a.threads == want.threads && b.execs - a.execs == want.execs &&
+			b.ok - a.ok == want.ok && b.failed - a.failed == want.failed &&
+			b.killed - a.killed == want.killed;
+	}
+	cr_assert(exact, "in none of %d tries", TRIES);
+}
+
+/* Each of our readings lies between two of the kernel's. */
+Test(process, starts_are_those_of_proc_stat, .init = setup, .fini = teardown)
+{
+	uint64_t outer = proc_processes(), inner, ours;
+
+	poll_producer();
+	ours = value("process_starts", NULL, SERIES_VALUE);
+	inner = proc_processes();
+	make_processes(200, 0, 0);
+	make_threads(200);
+	inner = proc_processes() - inner;
+	poll_producer();
+	ours = value("process_starts", NULL, SERIES_VALUE) - ours;
+	outer = proc_processes() - outer;
+	printf("starts: %lu <= %lu <= %lu\n", inner, ours, outer);
+	cr_assert_geq(ours, inner);
+	cr_assert_leq(ours, outer);
+}
+
+/* Nobody else sends these. */
+Test(process, signals, .init = setup, .fini = teardown)
+{
+	uint64_t xfsz, rt;
+
+	signal(SIGXFSZ, SIG_IGN);
+	signal(SIGRTMIN + 5, SIG_IGN);
+	poll_producer();
+	xfsz = value("process_signals", "signal=\"XFSZ\"", SERIES_VALUE);
+	rt = value("process_signals", "signal=\"RT\"", SERIES_VALUE);
+	for (int i = 0; i < SIGNALS; i++) {
+		raise(SIGXFSZ);
+		raise(SIGRTMIN + 5);
+	}
+	poll_producer();
+	cr_assert_eq(value("process_signals", "signal=\"XFSZ\"", SERIES_VALUE) - xfsz, SIGNALS);
+	cr_assert_eq(value("process_signals", "signal=\"RT\"", SERIES_VALUE) - rt, SIGNALS);
+}

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Module "softirq": its events are those of /proc/softirqs; their time is that of the work that makes them. */
+#include <arpa/inet.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#define MODULE_UNDER_TEST module_softirq
+#include "tests/lib/testmodule.h"
+
+enum { PACKETS = 200000 };
+
+/* Of a type, or of all if it is NULL. */
+static uint64_t proc_softirqs(const char *type)
+{
+	FILE *f = fopen("/proc/softirqs", "r");
+	uint64_t sum = 0;
+	char *line = NULL, *at;
+	size_t size = 0;
+
+	cr_assert_not_null(f);
+	cr_assert_gt(getline(&line, &size, f), 0); /* CPU0 CPU1 ... */
+	while (getline(&line, &size, f) > 0) {
+		at = strchr(line, ':');
+		cr_assert_not_null(at);
+		*at++ = '\0';
+		if (type && !strstr(line, type))
+			continue;
+		for (char *end;; at = end) {
+			unsigned long long n = strtoull(at, &end, 10);
+
+			if (end == at)
+				break;
+			sum += n;
+		}
+	}
+	free(line);
+	fclose(f);
+	return sum;
+}
+
+static uint64_t thread_cpu_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (uint64_t)t.tv_sec * NSEC_PER_SEC + (uint64_t)t.tv_nsec;
+}
+
+/* Each packet over the loopback is one NET_RX, served at the end of the system call that sends it. */
+static void send_packets(int n)
+{
+	struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t len = sizeof(a);
+	int in = socket(AF_INET, SOCK_DGRAM, 0), out = socket(AF_INET, SOCK_DGRAM, 0);
+	char c = 0;
+
+	cr_assert_eq(bind(in, (struct sockaddr *)&a, sizeof(a)), 0);
+	cr_assert_eq(getsockname(in, (struct sockaddr *)&a, &len), 0);
+	cr_assert_eq(connect(out, (struct sockaddr *)&a, sizeof(a)), 0);
+	for (int i = 0; i < n; i++) {
+		cr_assert_eq(send(out, &c, 1, 0), 1);
+		cr_assert_eq(recv(in, &c, 1, 0), 1);
+	}
+	close(in);
+	close(out);
+}
+
+static uint64_t events(void)
+{
+	return value("bpf_program_runs", "program=\"tally_softirq_entry\"", SERIES_VALUE);
+}
+
+static uint64_t seconds_of(const char *type)
+{
+	const struct schema *schema = &snapshot.group->schema;
+	uint64_t sum = 0;
+	char have[32];
+
+	for (size_t i = 0; i < schema->n; i++)
+		if (!strcmp(schema->series[i].name, "softirq_seconds") &&
+			!labels_get(schema->series[i].labels, "type", have, sizeof(have)) &&
+			!strcmp(have, type))
+			sum += snapshot.group->values[i];
+	return sum;
+}
+
+Test(softirq, events_are_those_of_proc, .init = setup, .fini = teardown)
+{
+	uint64_t outer = proc_softirqs(NULL), inner, ours,
+		 slack = (uint64_t)sysconf(_SC_NPROCESSORS_CONF);
+
+	poll_producer();
+	ours = events();
+	inner = proc_softirqs(NULL);
+	send_packets(20000);
+	inner = proc_softirqs(NULL) - inner;
+	poll_producer();
+	ours = events() - ours;
+	outer = proc_softirqs(NULL) - outer;
+	printf("soft interrupts: %lu <= %lu <= %lu\n", inner, ours, outer);
+	cr_assert_geq(ours + slack, inner);
+	cr_assert_leq(ours, outer + slack);
+}
+
+/*
+ * The time of NET_RX is within the CPU time of the thread that sends, which does little else; it is more
+ * than a tenth of it.
+ */
+Test(softirq, time_is_that_of_the_work, .init = setup, .fini = teardown)
+{
+	uint64_t before, cpu, ours, n;
+
+	poll_producer();
+	before = seconds_of("net_rx");
+	n = proc_softirqs("NET_RX");
+	cpu = thread_cpu_ns();
+	send_packets(PACKETS);
+	cpu = thread_cpu_ns() - cpu;
+	n = proc_softirqs("NET_RX") - n;
+	poll_producer();
+	ours = seconds_of("net_rx") - before;
+	printf("%lu NET_RX took %lu ns of %lu\n", n, ours, cpu);
+	cr_assert_geq(n, PACKETS);
+	cr_assert_gt(ours, cpu / 10);
+	cr_assert_lt(ours, cpu);
+}
+
+Test(softirq, series_have_the_names_of_proc, .init = setup, .fini = teardown)
+{
+	send_packets(100);
+	poll_producer();
+	cr_assert_gt(seconds_of("net_rx"), 0);
+	cr_assert_eq(seconds_of("no_such"), 0);
+}

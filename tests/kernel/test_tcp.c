@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Module "tcp": a known number of connections, refusals, resets and lost segments. Others on the machine may
+ * connect, too: the exact number must come in one of some tries, and never less.
+ */
+#include <arpa/inet.h>
+#include <linux/filter.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#define MODULE_UNDER_TEST module_tcp
+#include "tests/lib/testmodule.h"
+
+enum { TRIES = 20, CONNECTIONS = 50, REFUSED = 30, RESETS = 20 };
+
+static int listen_any(struct sockaddr_in *a)
+{
+	socklen_t len = sizeof(*a);
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	*a = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	cr_assert_eq(bind(fd, (struct sockaddr *)a, sizeof(*a)), 0);
+	cr_assert_eq(getsockname(fd, (struct sockaddr *)a, &len), 0);
+	cr_assert_eq(listen(fd, 16), 0);
+	return fd;
+}
+
+static void connect_pair(int listener, const struct sockaddr_in *a, int fds[2])
+{
+	fds[0] = socket(AF_INET, SOCK_STREAM, 0);
+	cr_assert_eq(connect(fds[0], (const struct sockaddr *)a, sizeof(*a)), 0);
+	fds[1] = accept(listener, NULL, NULL);
+	cr_assert_geq(fds[1], 0);
+}
+
+/* Ends each connection in order: the far side has read the end before it closes. */
+static void make_connections(int n)
+{
+	struct sockaddr_in a;
+	int listener = listen_any(&a), fds[2];
+	char c;
+
+	for (int i = 0; i < n; i++) {
+		connect_pair(listener, &a, fds);
+		close(fds[0]);
+		cr_assert_eq(read(fds[1], &c, 1), 0);
+		close(fds[1]);
+	}
+	close(listener);
+}
+
+static void make_refusals(int n)
+{
+	struct sockaddr_in a;
+
+	close(listen_any(&a)); /* nobody is at that port now */
+	for (int i = 0; i < n; i++) {
+		int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+		cr_assert_eq(connect(fd, (struct sockaddr *)&a, sizeof(a)), -1);
+		cr_assert_eq(errno, ECONNREFUSED);
+		close(fd);
+	}
+}
+
+/* A socket that lingers for 0 s is closed by a reset. */
+static void make_resets(int n)
+{
+	struct linger now = {.l_onoff = 1};
+	struct sockaddr_in a;
+	int listener = listen_any(&a), fds[2];
+	char c;
+
+	for (int i = 0; i < n; i++) {
+		connect_pair(listener, &a, fds);
+		setsockopt(fds[0], SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+		close(fds[0]);
+		cr_assert_eq(read(fds[1], &c, 1), -1);
+		cr_assert_eq(errno, ECONNRESET);
+		close(fds[1]);
+	}
+	close(listener);
+}
+
+struct figures {
+	uint64_t out, in, failed, closed, resets, connects, connect_ns, rtts;
+};
+
+static uint64_t count(const char *name)
+{
+	return value(name, NULL, SERIES_VALUE);
+}
+
+static struct figures read_figures(void)
+{
+	poll_producer();
+	return (struct figures){
+		.out = value("tcp_opened_connections", "direction=\"out\"", SERIES_VALUE),
+		.in = value("tcp_opened_connections", "direction=\"in\"", SERIES_VALUE),
+		.failed = count("tcp_failed_connects"),
+		.closed = count("tcp_closed_connections"),
+		.resets = count("tcp_resets_received"),
+		.connects = value("tcp_connect_seconds", NULL, SERIES_BUCKET),
+		.connect_ns = value("tcp_connect_seconds", NULL, SERIES_SUM),
+		.rtts = value("tcp_rtt_seconds", NULL, SERIES_BUCKET),
+	};
+}
+
+Test(tcp, known_connections, .init = setup, .fini = teardown)
+{
+	const uint64_t all = CONNECTIONS + RESETS;
+	bool exact = false;
+
+	for (int i = 0; i < TRIES && !exact; i++) {
+		struct figures a = read_figures(), b;
+
+		make_connections(CONNECTIONS);
+		make_refusals(REFUSED);
+		make_resets(RESETS);
+		b = read_figures();
+		cr_assert_geq(b.out - a.out, all);
+		cr_assert_geq(b.in - a.in, all);
+		cr_assert_geq(b.failed - a.failed, REFUSED);
+		cr_assert_geq(b.closed - a.closed, 2 * all);
+		cr_assert_geq(b.resets - a.resets, RESETS + REFUSED);
+		cr_assert_geq(b.connects - a.connects, all);
+		exact = b.out - a.out == all && b.in - a.in == all &&
+			b.failed - a.failed == REFUSED && b.closed - a.closed == 2 * all &&
+			b.resets - a.resets == RESETS + REFUSED && b.connects - a.connects == all;
+		printf("closed %lu, round-trip times %lu, connect took %lu ns\n",
+			b.closed - a.closed, b.rtts - a.rtts,
+			(b.connect_ns - a.connect_ns) / (b.connects - a.connects));
+		/* a loopback answers within 10 ms, and not at once */
+		cr_assert_gt(b.connect_ns - a.connect_ns, 1000 * all);
+		cr_assert_lt(b.connect_ns - a.connect_ns, 10 * NSEC_PER_MSEC * all);
+		cr_assert_geq(b.rtts - a.rtts, all);
+	}
+	cr_assert(exact, "in none of %d tries", TRIES);
+}
+
+/* The sum of what is in /proc/net/snmp; the tracepoint sees all network namespaces. */
+static uint64_t proc_retransmits(void)
+{
+	unsigned long long n = 0;
+	char line[1024];
+	FILE *f = fopen("/proc/net/snmp", "r");
+
+	cr_assert_not_null(f);
+	while (fgets(line, sizeof(line), f))
+		if (sscanf(line, "Tcp: %*d %*d %*d %*d %*d %*d %*d %*d %*d %*d %*d %llu", &n) == 1)
+			break;
+	fclose(f);
+	return n;
+}
+
+/* A socket that drops what it gets, before TCP sees it: what is sent to it is sent again and again. */
+Test(tcp, retransmits_are_those_of_snmp, .init = setup, .fini = teardown)
+{
+	struct sock_filter none = BPF_STMT(BPF_RET | BPF_K, 0);
+	struct sock_fprog drop = {1, &none};
+	uint64_t outer, inner, ours;
+	struct sockaddr_in a;
+	int listener = listen_any(&a), fds[2];
+
+	connect_pair(listener, &a, fds);
+	cr_assert_eq(setsockopt(fds[1], SOL_SOCKET, SO_ATTACH_FILTER, &drop, sizeof(drop)), 0);
+	outer = proc_retransmits();
+	poll_producer();
+	ours = count("tcp_retransmits");
+	inner = proc_retransmits();
+	cr_assert_eq(write(fds[0], "x", 1), 1);
+	usleep(1500000); /* after 0.2, 0.6 and 1.4 s, or a little more */
+	inner = proc_retransmits() - inner;
+	poll_producer();
+	ours = count("tcp_retransmits") - ours;
+	outer = proc_retransmits() - outer;
+	printf("retransmits: %lu <= %lu <= %lu\n", inner, ours, outer);
+	cr_assert_geq(inner, 2);
+	cr_assert_geq(ours, inner);
+	cr_assert_leq(ours, outer);
+}
