@@ -200,7 +200,7 @@ OWNED = @+tools/packaging/owned.sh
 
 PACKAGES := $(addprefix packages-,build build-check build-check-bench build-memcached)
 .PHONY: check-long check-long-lifecycle
-.PHONY: all help tests benches demo demo-memcached check bench lint check-fresh check-mutants \
+.PHONY: all help tests benches demo demo-memcached check bench docs lint check-fresh check-mutants \
 	install install-headers clean $(PACKAGES)
 $(PACKAGES): packages-%:
 	@tools/packaging/packages.sh $(subst -, ,$*)
@@ -221,6 +221,9 @@ check-long-lifecycle: packages-build-check ## lifecycle tests at full length (20
 	$(OWNED) sh -c '$(SUBMAKE) all tests && tests/lib/long-lifecycle.sh'
 bench: packages-build-check-bench ## run the benchmarks (BENCH=name: one) into build/bench and docs/benchmarks.md
 	$(OWNED) sh -c '$(SUBMAKE) all benches && tests/bench/run.sh $(BENCH)'
+docs: $(B)/tests/lib/metricdoc ## make the tables of docs/kernel-metrics.md from those of the modules
+	$< docs/kernel-metrics.md >$(B)/kernel-metrics.md
+	cp $(B)/kernel-metrics.md docs/kernel-metrics.md
 lint: ## include rules, format, licence lines, sizes, scripts
 	@tests/lib/lint.sh
 check-fresh: ## `sudo make demo` and `sudo make check` in a minimal Debian made for it (needs root)

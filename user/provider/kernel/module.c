@@ -32,7 +32,8 @@ struct state {
 	struct group group;
 };
 
-/* Of each program; the offset is within its struct tally_own. */
+/* The first PER_PROGRAM are of each program, with offsets in its struct tally_own; then those of the module. */
+enum { PER_PROGRAM = 2, MEMORY = PER_PROGRAM };
 const struct module_metric module_own_metrics[] = {
 	{.name = "bpf_program_runs",
 		.unit = "",
@@ -50,16 +51,14 @@ const struct module_metric module_own_metrics[] = {
 		.factor = TALLY_OWN_EVERY,
 		.offset = offsetof(struct tally_own, ns),
 		.label = "program"},
+	[MEMORY] = {.name = "bpf_memory_bytes",
+		.unit = "bytes",
+		.help = "Kernel memory of the maps of one of tally's BPF modules",
+		.source = "memlock in the fdinfo of the maps, once they are made",
+		.type = METRIC_GAUGE,
+		.label = "module"},
 };
 const size_t module_own_metrics_n = sizeof(module_own_metrics) / sizeof(module_own_metrics[0]);
-
-static const struct module_metric memory_metric = {
-	.name = "bpf_memory_bytes",
-	.unit = "bytes",
-	.help = "Kernel memory of the maps of one of tally's BPF modules",
-	.type = METRIC_GAUGE,
-	.label = "module",
-};
 
 /* --- cells ------------------------------------------------------------------------------------- */
 
@@ -135,7 +134,7 @@ static int walk_programs(struct state *s, place_fn fn, void *arg)
 {
 	int rc = 0;
 
-	for (size_t i = 0; i < module_own_metrics_n && !rc; i++)
+	for (size_t i = 0; i < PER_PROGRAM && !rc; i++)
 		for (size_t k = 0; k < s->module->nprograms && !rc; k++) {
 			const struct module_program *program = &s->module->programs[k];
 			struct place p = {.metric = &module_own_metrics[i],
@@ -151,7 +150,8 @@ static int walk_programs(struct state *s, place_fn fn, void *arg)
 /* All series that are shown, in the order of the group. */
 static int walk(struct state *s, place_fn fn, void *arg)
 {
-	const struct place memory = {.metric = &memory_metric, .value = s->module->ops.name};
+	const struct place memory = {
+		.metric = &module_own_metrics[MEMORY], .value = s->module->ops.name};
 	const bool *seen = s->seen;
 	int rc = 0;
 
@@ -177,7 +177,7 @@ static int put_value(struct state *s, const struct place *p, void *arg)
 	const struct module_metric *m = p->metric;
 	uint64_t **out = arg, v;
 
-	if (m == &memory_metric)
+	if (m == &module_own_metrics[MEMORY])
 		v = s->memory;
 	else
 		v = m->per_cpu ? cell_read(s, p->cpu, p->offset) : cells_sum(s, p->offset);
