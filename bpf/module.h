@@ -16,4 +16,17 @@ struct tally_own {
 	uint64_t ns;
 };
 
+/*
+ * Slots: series of names that turn up while programs run, disks for one. Slot 0 is that of all which found no
+ * free one. The reader sets the number of slots before programs are loaded, at most TALLY_SLOTS_MAX; the
+ * programs give a slot its name. Cells are an array of structs, one for each CPU and slot: at
+ * cpu x slots + slot.
+ */
+#define TALLY_SLOTS_MAX 64u
+#define TALLY_SLOT_NAME 32u
+struct tally_slot {
+	uint64_t ready; /* not 0: the name is there, and stays */
+	char name[TALLY_SLOT_NAME];
+};
+
 #endif

@@ -78,6 +78,30 @@ struct task_struct {
 	struct sched_info sched_info; /* CONFIG_SCHED_INFO */
 };
 
+/* include/linux/blkdev.h, include/linux/blk-mq.h */
+struct gendisk {
+	int major;
+	int first_minor;
+	char disk_name[32];
+};
+
+struct request_queue {
+	struct gendisk *disk; /* since 5.15; NULL for what is no disk */
+};
+
+struct request {
+	struct request_queue *q;
+	unsigned int cmd_flags; /* the lowest 8 bits: enum req_op */
+	unsigned int __data_len; /* bytes that are not completed yet */
+	__u64 start_time_ns; /* when it was made; 0 without statistics */
+	__u64 io_start_time_ns; /* when the device got it; 0 where nobody asked */
+};
+
+/* Before 5.17. */
+struct request___old {
+	struct gendisk *rq_disk;
+};
+
 /* include/net/sock.h, include/linux/tcp.h */
 struct sock {
 	__u16 sk_protocol; /* a bit field before 5.6 */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Module "process": a known number of processes, threads, programs, ends and signals. Others on the machine
- * make some, too: the exact number must come in one of some tries, and never less.
+ * make some, too: never less may be counted, and exactly as much in one of the tries in which the kernel
+ * counted no other process.
  */
 #include <pthread.h>
 #include <signal.h>
@@ -117,8 +118,10 @@ Test(process, known_work, .init = setup, .fini = teardown)
 		.failed = FAILED + 1,
 		.killed = KILLED};
 	bool exact = false;
+	int quiet = 0;
 
 	for (int i = 0; i < TRIES && !exact; i++) {
+		uint64_t all = proc_processes();
 		struct figures a = read_figures(), b;
 
 		make_processes(OK, 0, 0);
@@ -128,6 +131,7 @@ Test(process, known_work, .init = setup, .fini = teardown)
 		make_execs(EXECS);
 		make_threaded_end();
 		b = read_figures();
+		quiet += proc_processes() - all == want.processes + want.threads;
 		cr_assert_geq(b.processes - a.processes, want.processes);
 		cr_assert_geq(b.threads - a.threads, want.threads);
 		cr_assert_geq(b.execs - a.execs, want.execs);
@@ -139,7 +143,8 @@ Test(process, known_work, .init = setup, .fini = teardown)
 			b.ok - a.ok == want.ok && b.failed - a.failed == want.failed &&
 			b.killed - a.killed == want.killed;
 	}
-	cr_assert(exact, "in none of %d tries", TRIES);
+	printf("known work: %d quiet tries\n", quiet);
+	cr_assert(exact || !quiet, "in none of %d tries", TRIES);
 }
 
 /* Each of our readings lies between two of the kernel's. */

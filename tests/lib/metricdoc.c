@@ -42,12 +42,16 @@ static void print_bound(const struct module_metric *m, uint32_t bucket)
 	printf("%s", text);
 }
 
-static void print_labels(const struct module_metric *m)
+static void print_labels(const struct module *module, const struct module_metric *m)
 {
 	const char *comma = "";
 
+	if (m->slotted) {
+		printf("`%s`", module->slots->label);
+		comma = ", ";
+	}
 	if (m->label) {
-		printf("`%s`", m->label);
+		printf("%s`%s`", comma, m->label);
 		comma = ", ";
 	}
 	if (m->per_cpu) {
@@ -62,12 +66,13 @@ static void print_labels(const struct module_metric *m)
 	print_bound(m, TALLY_HISTOGRAM_BUCKETS(m->lo, m->hi) - 2);
 }
 
-static void print_metric(const struct module_metric *m)
+/* module: NULL if it is a metric of all. */
+static void print_metric(const struct module *module, const struct module_metric *m)
 {
 	printf("| `%s` | %s | ", m->name, type_of(m));
 	print_unit(m);
 	printf(" | ");
-	print_labels(m);
+	print_labels(module, m);
 	printf(" | %s | %s |\n", m->help, m->source);
 }
 
@@ -95,9 +100,12 @@ static void print_module(const struct module *m)
 	printf("\n### `%s`: %s\n\n", m->ops.name, m->ops.help);
 	printf("| metric | type | unit | labels | | source |\n|---|---|---|---|---|---|\n");
 	for (size_t i = 0; i < m->nmetrics; i++)
-		print_metric(&m->metrics[i]);
+		print_metric(m, &m->metrics[i]);
 	print_needs(m);
-	printf("\n%zu bytes a CPU.\n", m->cpu_size);
+	printf("\n%zu bytes a CPU", m->cpu_size);
+	if (m->slots)
+		printf(", and %zu more for each `%s`", m->slots->size, m->slots->label);
+	printf(".\n");
 }
 
 static void print_modules(void)
@@ -108,7 +116,7 @@ static void print_modules(void)
 	printf("\n### Of every module\n\n");
 	printf("| metric | type | unit | labels | | source |\n|---|---|---|---|---|---|\n");
 	for (size_t i = 0; i < module_own_metrics_n; i++)
-		print_metric(&module_own_metrics[i]);
+		print_metric(NULL, &module_own_metrics[i]);
 	printf("\n");
 }
 

@@ -60,7 +60,26 @@ static void poll_producer(void)
 	cr_assert_eq(snapshot.group->schema.n > 0, true);
 }
 
-/* Sum of the newest values of all series of a name and part; labels NULL: whatever they are. */
+/* Has the canonical text all of these pairs? NULL: whatever it has. */
+static bool has_labels(const char *text, const char *pairs)
+{
+	while (pairs && *pairs) {
+		size_t n = (size_t)(strchr(strchr(pairs, '"') + 1, '"') + 1 - pairs);
+		const char *at = text;
+
+		while (at && strncmp(at, pairs, n))
+			at = strstr(at, "\",") ? strstr(at, "\",") + 2 : NULL;
+		if (!at)
+			return false;
+		pairs += n + (pairs[n] == ',');
+	}
+	return true;
+}
+
+/*
+ * Sum of the newest values of all series of a name and part that have these labels, written name="value",...
+ * in any order; NULL: whatever they have.
+ */
 static uint64_t value(const char *name, const char *labels, int part)
 {
 	const struct schema *schema = &snapshot.group->schema;
@@ -69,8 +88,7 @@ static uint64_t value(const char *name, const char *labels, int part)
 	for (size_t i = 0; i < schema->n; i++) {
 		const struct series *s = &schema->series[i];
 
-		if (!strcmp(s->name, name) && s->part == part &&
-			(!labels || !strcmp(s->labels, labels)))
+		if (!strcmp(s->name, name) && s->part == part && has_labels(s->labels, labels))
 			sum += snapshot.group->values[i];
 	}
 	return sum;

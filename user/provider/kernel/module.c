@@ -25,10 +25,13 @@ struct state {
 	bool loaded[MODULE_PROGRAMS_MAX];
 	const char *cpus; /* ncpus structs, written by the kernel */
 	uint32_t ncpus;
+	const char *cells; /* ncpus x nslots structs, likewise */
+	const struct tally_slot *slots; /* nslots */
+	uint32_t nslots; /* 1 if the module has none */
 	uint64_t memory; /* bytes of kernel memory that its maps take */
 	uint32_t *shown; /* numbers of the CPUs that have series, ascending; room for ncpus */
 	uint32_t nshown;
-	bool *seen; /* of each value of each metric's label, in the order of the table */
+	bool *seen; /* of each value of each metric's label in each slot, in the order of the table */
 	struct group group;
 };
 
@@ -62,20 +65,28 @@ const size_t module_own_metrics_n = sizeof(module_own_metrics) / sizeof(module_o
 
 /* --- cells ------------------------------------------------------------------------------------- */
 
-/* The kernel writes meanwhile: each cell is read once, whole. */
-static uint64_t cell_read(const struct state *s, uint32_t cpu, size_t offset)
+/* Where the struct begins that has the metric's cells. */
+static const char *base_of(
+	const struct state *s, const struct module_metric *m, uint32_t slot, uint32_t cpu)
 {
-	const char *base = s->cpus + (size_t)cpu * s->module->cpu_size;
+	if (m->slotted)
+		return s->cells + ((size_t)cpu * s->nslots + slot) * s->module->slots->size;
+	return s->cpus + (size_t)cpu * s->module->cpu_size;
+}
 
+/* The kernel writes meanwhile: each cell is read once, whole. */
+static uint64_t cell_read(const char *base, size_t offset)
+{
 	return __atomic_load_n((const uint64_t *)(const void *)(base + offset), __ATOMIC_RELAXED);
 }
 
-static uint64_t cells_sum(const struct state *s, size_t offset)
+static uint64_t cells_sum(
+	const struct state *s, const struct module_metric *m, uint32_t slot, size_t offset)
 {
 	uint64_t sum = 0;
 
 	for (uint32_t cpu = 0; cpu < s->ncpus; cpu++)
-		sum += cell_read(s, cpu, offset);
+		sum += cell_read(base_of(s, m, slot, cpu), offset);
 	return sum;
 }
 
@@ -86,7 +97,7 @@ struct place {
 	const struct module_metric *metric;
 	enum series_part part;
 	const char *value; /* of the metric's label */
-	uint32_t cpu, bucket;
+	uint32_t slot, cpu, bucket;
 	size_t offset; /* of the cell */
 };
 
@@ -96,6 +107,11 @@ typedef int (*place_fn)(struct state *s, const struct place *p, void *arg);
 static uint32_t values_count(const struct module_metric *m)
 {
 	return m->label ? m->n : 1;
+}
+
+static uint32_t slots_count(const struct state *s, const struct module_metric *m)
+{
+	return m->slotted ? s->nslots : 1;
 }
 
 static int walk_histogram(struct state *s, struct place *p, place_fn fn, void *arg)
@@ -157,11 +173,13 @@ static int walk(struct state *s, place_fn fn, void *arg)
 
 	for (size_t i = 0; i < s->module->nmetrics && !rc; i++) {
 		const struct module_metric *m = &s->module->metrics[i];
+		uint32_t n = values_count(m), all = slots_count(s, m) * n;
 
-		for (uint32_t k = 0; k < values_count(m) && !rc; k++, seen++) {
+		for (uint32_t k = 0; k < all && !rc; k++, seen++) {
 			struct place p = {.metric = m,
-				.value = m->label ? m->values[k] : NULL,
-				.offset = m->offset + k * m->stride};
+				.value = m->label ? m->values[k % n] : NULL,
+				.slot = k / n,
+				.offset = m->offset + k % n * m->stride};
 
 			if (*seen && s->loaded[m->program])
 				rc = walk_metric(s, p, fn, arg);
@@ -180,7 +198,8 @@ static int put_value(struct state *s, const struct place *p, void *arg)
 	if (m == &module_own_metrics[MEMORY])
 		v = s->memory;
 	else
-		v = m->per_cpu ? cell_read(s, p->cpu, p->offset) : cells_sum(s, p->offset);
+		v = m->per_cpu ? cell_read(base_of(s, m, p->slot, p->cpu), p->offset)
+			       : cells_sum(s, m, p->slot, p->offset);
 	*(*out)++ = m->factor && p->part != SERIES_BUCKET ? v * m->factor : v;
 	return 0;
 }
@@ -198,6 +217,13 @@ static void bound_format(const struct place *p, char *out, size_t size)
 		value_format(bound, VALUE_U64, p->metric->scale, out, size);
 }
 
+/* out has room for TALLY_SLOT_NAME + 1. */
+static void slot_name(const struct state *s, uint32_t slot, char *out)
+{
+	snprintf(out, TALLY_SLOT_NAME + 1, "%.*s", (int)TALLY_SLOT_NAME,
+		slot ? s->slots[slot].name : "other");
+}
+
 static int put_schema(struct state *s, const struct place *p, void *arg)
 {
 	const struct module_metric *m = p->metric;
@@ -208,12 +234,17 @@ static int put_schema(struct state *s, const struct place *p, void *arg)
 		.kind = m->type == METRIC_GAUGE ? VALUE_I64 : VALUE_U64,
 		.part = (uint8_t)p->part,
 		.scale = p->part == SERIES_BUCKET ? 0 : m->scale};
-	const char *names[3], *values[3];
-	char cpu[16], bound[64];
+	const char *names[4], *values[4];
+	char cpu[16], bound[64], slot[TALLY_SLOT_NAME + 1];
 	struct buf labels = BUF_INIT;
 	size_t n = 0;
 	int rc;
 
+	if (m->slotted) {
+		slot_name(s, p->slot, slot);
+		names[n] = s->module->slots->label;
+		values[n++] = slot;
+	}
 	if (m->label) {
 		names[n] = m->label;
 		values[n++] = p->value;
@@ -268,22 +299,30 @@ static int group_rebuild(struct state *s)
 
 static bool has_run(const struct state *s, uint32_t cpu)
 {
+	const char *base = s->cpus + (size_t)cpu * s->module->cpu_size;
+
 	for (size_t i = 0; i < s->module->nprograms; i++)
-		if (cell_read(
-			    s, cpu, s->module->programs[i].own + offsetof(struct tally_own, runs)))
+		if (cell_read(base, s->module->programs[i].own + offsetof(struct tally_own, runs)))
 			return true;
 	return false;
 }
 
-/* Is there anything to show of the k-th value of the metric's label? What has no label is always shown. */
-static bool is_there(const struct state *s, const struct module_metric *m, uint32_t k)
+/*
+ * Is there anything to show of a slot's k-th value of the metric's label? What has neither is always shown.
+ */
+static bool is_there(
+	const struct state *s, const struct module_metric *m, uint32_t slot, uint32_t k)
 {
 	size_t cell = m->type == METRIC_HISTOGRAM ? m->sum : m->offset;
 
-	return !m->label || cells_sum(s, cell + k * m->stride);
+	if (!m->label && !m->slotted)
+		return true;
+	if (slot && !__atomic_load_n(&s->slots[slot].ready, __ATOMIC_ACQUIRE))
+		return false;
+	return cells_sum(s, m, slot, cell + k * m->stride);
 }
 
-/* Looks for CPUs and labels that have come. */
+/* Looks for CPUs, slots and labels that have come. */
 static int shown_update(struct state *s)
 {
 	bool *seen = s->seen, changed = !s->group.schema.n;
@@ -296,9 +335,10 @@ static int shown_update(struct state *s)
 	s->nshown = n;
 	for (size_t i = 0; i < s->module->nmetrics; i++) {
 		const struct module_metric *m = &s->module->metrics[i];
+		uint32_t values = values_count(m), all = slots_count(s, m) * values;
 
-		for (uint32_t k = 0; k < values_count(m); k++, seen++)
-			if (!*seen && is_there(s, m, k))
+		for (uint32_t k = 0; k < all; k++, seen++)
+			if (!*seen && is_there(s, m, k / values, k % values))
 				changed = *seen = true;
 	}
 	return changed ? group_rebuild(s) : 0;
@@ -328,20 +368,58 @@ static uint64_t map_memory(const struct bpf_map *map)
 	return bytes;
 }
 
+static struct bpf_map *find_map(const struct state *s, const char *part)
+{
+	char name[64];
+
+	snprintf(name, sizeof(name), "%s_%s", s->module->slots->map, part);
+	return bpf_object__find_map_by_name(s->object, name);
+}
+
+static int open_slots(struct state *s)
+{
+	const void *cells, *names;
+	int rc;
+
+	rc = load_map_view(find_map(s, "cells"),
+		(size_t)s->ncpus * s->nslots * s->module->slots->size, &cells);
+	if (rc)
+		return rc;
+	s->cells = cells;
+	rc = load_map_view(find_map(s, "names"), s->nslots * sizeof(*s->slots), &names);
+	if (!rc)
+		s->slots = names;
+	return rc;
+}
+
 static int open_maps(struct state *s)
 {
 	struct bpf_map *map = bpf_object__find_map_by_name(s->object, s->module->cpu_map);
 	const void *view;
 	int rc;
 
-	if (!map)
-		return -ENOENT;
 	rc = load_map_view(map, s->ncpus * s->module->cpu_size, &view);
 	if (rc)
 		return rc;
 	s->cpus = view;
+	if (s->module->slots)
+		rc = open_slots(s);
 	bpf_object__for_each_map(map, s->object) s->memory += map_memory(map);
-	return 0;
+	return rc;
+}
+
+/* The number of slots is a constant to the programs, the only one they have. */
+static int set_slots(struct state *s)
+{
+	struct bpf_map *map;
+	int rc;
+
+	rc = bpf_map__set_max_entries(find_map(s, "cells"), s->ncpus * s->nslots);
+	if (!rc)
+		rc = bpf_map__set_max_entries(find_map(s, "names"), s->nslots);
+	bpf_object__for_each_map(map, s->object) if (!rc && strstr(bpf_map__name(map), ".rodata"))
+		rc = bpf_map__set_initial_value(map, &s->nslots, sizeof(s->nslots));
+	return rc;
 }
 
 static int load_object(struct state *s)
@@ -350,15 +428,16 @@ static int load_object(struct state *s)
 	struct bpf_map *map;
 	const void *elf;
 	size_t size;
-	int rc = 0;
+	int rc;
 
 	elf = s->module->elf(&size);
 	s->object = bpf_object__open_mem(elf, size, &options);
 	if (!s->object)
 		return -errno;
 	map = bpf_object__find_map_by_name(s->object, s->module->cpu_map);
-	if (map)
-		rc = bpf_map__set_max_entries(map, s->ncpus);
+	rc = bpf_map__set_max_entries(map, s->ncpus);
+	if (!rc && s->module->slots)
+		rc = set_slots(s);
 	for (size_t i = 0; i < s->module->nprograms && !rc; i++)
 		rc = bpf_program__set_autoload(find_program(s, i), s->loaded[i]);
 	if (!rc)
@@ -442,6 +521,10 @@ static void state_free(struct state *s)
 	attach(s, false);
 	if (s->cpus)
 		munmap((void *)s->cpus, s->ncpus * s->module->cpu_size);
+	if (s->cells)
+		munmap((void *)s->cells, (size_t)s->ncpus * s->nslots * s->module->slots->size);
+	if (s->slots)
+		munmap((void *)s->slots, s->nslots * sizeof(*s->slots));
 	bpf_object__close(s->object);
 	group_release(&s->group);
 	free(s->seen);
@@ -461,10 +544,13 @@ static int state_new(const struct module *m, const struct provider_env *env, str
 	s = calloc(1, sizeof(*s));
 	if (!s)
 		return -ENOMEM;
-	for (size_t i = 0; i < m->nmetrics; i++)
-		values += values_count(&m->metrics[i]);
 	s->module = m;
 	s->ncpus = (uint32_t)ncpus;
+	s->nslots = m->slots ? 1 + m->slots->count() : 1;
+	if (s->nslots > TALLY_SLOTS_MAX)
+		s->nslots = TALLY_SLOTS_MAX;
+	for (size_t i = 0; i < m->nmetrics; i++)
+		values += slots_count(s, &m->metrics[i]) * values_count(&m->metrics[i]);
 	s->shown = calloc(s->ncpus, sizeof(*s->shown));
 	s->seen = calloc(values, sizeof(*s->seen));
 	s->group.schema.interval_ms = (uint32_t)(env->interval_ns / NSEC_PER_MSEC);

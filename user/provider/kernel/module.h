@@ -36,10 +36,11 @@ struct module_metric {
 	uint8_t type; /* enum metric_type */
 	int8_t scale;
 	bool per_cpu;
+	bool slotted; /* offset and sum are in the struct of a slot: a series for each of them */
 	uint8_t lo, hi; /* histogram: its range, see include/tally/histogram.h */
 	uint8_t program; /* which of the module's counts it */
 	uint32_t factor; /* cell x factor = value; 0 stands for 1 */
-	size_t offset; /* in the per-CPU struct */
+	size_t offset; /* of the cell or buckets in the per-CPU struct */
 	size_t sum; /* histogram: of its sum's cell, in the same unit */
 	const char *label; /* NULL: none */
 	const char *const *values; /* of the label, n */
@@ -47,11 +48,23 @@ struct module_metric {
 	size_t stride;
 };
 
+/*
+ * What has a series for each of some names that turn up, disks for one: see bpf/module.h. The label's values
+ * are those names, and "other" for what found no slot.
+ */
+struct module_slots {
+	const char *map; /* how its maps begin: MAP_cells, MAP_names */
+	size_t size; /* of a cell's struct */
+	const char *label;
+	uint32_t (*count)(void); /* how many slots are wanted on this machine; some are added */
+};
+
 struct module {
 	struct producer_ops ops; /* first: a producer finds its module by it */
 	const void *(*elf)(size_t *ret_size); /* the object, NAME_bpf__elf_bytes of its skeleton */
 	const char *cpu_map; /* name of the map of per-CPU structs */
 	size_t cpu_size;
+	const struct module_slots *slots; /* NULL: none */
 	const struct module_program *programs;
 	size_t nprograms;
 	const struct module_metric *metrics;

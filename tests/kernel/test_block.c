@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Module "block": a known number of requests to a disk of the test's own (a loop device), against
+ * /proc/diskstats; requests that fail; more disks than there are slots.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <fcntl.h>
+#include <linux/loop.h>
+#include <stdlib.h>
+#include <sched.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+
+#define MODULE_UNDER_TEST module_block
+#include "tests/lib/testmodule.h"
+
+enum { BLOCK = 4096, BLOCKS = 256, READS = 300, WRITES = 200 };
+
+struct disk {
+	char name[16]; /* loop3 */
+	int number, fd, backing;
+};
+
+static char dir[] = "/tmp/tally-block-XXXXXX";
+
+/* A tmpfs of the test's own, of this size. */
+static void make_space(const char *size)
+{
+	char options[32];
+
+	cr_assert_not_null(mkdtemp(dir));
+	snprintf(options, sizeof(options), "size=%s", size);
+	cr_assert_eq(mount("none", dir, "tmpfs", 0, options), 0, "%s", strerror(errno));
+}
+
+static void remove_space(void)
+{
+	umount2(dir, MNT_DETACH);
+	rmdir(dir);
+}
+
+/* The number of bytes is the disk's; the file behind it may be too small a tmpfs for that. */
+static struct disk make_disk(int i, off_t bytes)
+{
+	char path[64];
+	struct disk d;
+	int control;
+
+	if (access("/dev/loop-control", F_OK))
+		cr_assert_eq(mknod("/dev/loop-control", S_IFCHR | 0600, (dev_t)(10 << 8 | 237)), 0);
+	control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
+	cr_assert_geq(control, 0, "/dev/loop-control: %s", strerror(errno));
+	snprintf(path, sizeof(path), "%s/%d", dir, i);
+	d.backing = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	cr_assert_geq(d.backing, 0);
+	cr_assert_eq(ftruncate(d.backing, bytes), 0);
+	d.number = ioctl(control, LOOP_CTL_GET_FREE);
+	cr_assert_geq(d.number, 0);
+	close(control);
+	snprintf(d.name, sizeof(d.name), "loop%d", d.number);
+	snprintf(path, sizeof(path), "/dev/%s", d.name);
+	if (access(path, F_OK))
+		cr_assert_eq(mknod(path, S_IFBLK | 0600, (dev_t)(7 << 8 | d.number)), 0);
+	d.fd = open(path, O_RDWR | O_DIRECT | O_CLOEXEC);
+	cr_assert_geq(d.fd, 0, "%s: %s", path, strerror(errno));
+	cr_assert_eq(ioctl(d.fd, LOOP_SET_FD, d.backing), 0, "%s: %s", path, strerror(errno));
+	return d;
+}
+
+static void remove_disk(struct disk *d)
+{
+	ioctl(d->fd, LOOP_CLR_FD, 0);
+	close(d->fd);
+	close(d->backing);
+}
+
+static void do_io(const struct disk *d, bool writes, int n)
+{
+	void *block;
+
+	cr_assert_eq(posix_memalign(&block, BLOCK, BLOCK), 0);
+	memset(block, 1, BLOCK);
+	for (int i = 0; i < n; i++) {
+		off_t at = (off_t)(i % BLOCKS) * BLOCK;
+		ssize_t got =
+			writes ? pwrite(d->fd, block, BLOCK, at) : pread(d->fd, block, BLOCK, at);
+
+		cr_assert_eq(got, BLOCK, "%s", strerror(errno));
+	}
+	free(block);
+}
+
+static uint64_t of(
+	const char *name, const struct disk *d, const char *label, const char *wanted, int part)
+{
+	char labels[128];
+
+	snprintf(labels, sizeof(labels), "device=\"%.15s\",%s=\"%s\"", d->name, label, wanted);
+	return value(name, labels, part);
+}
+
+/* Of /proc/diskstats: requests and ms, of reads and of writes. */
+static void proc_disk(const char *device, unsigned long long ret[4])
+{
+	FILE *f = fopen("/proc/diskstats", "r");
+	char line[512], name[33];
+
+	cr_assert_not_null(f);
+	memset(ret, 0, 4 * sizeof(*ret));
+	while (fgets(line, sizeof(line), f))
+		if (sscanf(line, "%*u %*u %32s %llu %*u %*u %llu %llu %*u %*u %llu", name, &ret[0],
+			    &ret[1], &ret[2], &ret[3]) == 5 &&
+			!strcmp(name, device))
+			break;
+		else
+			memset(ret, 0, 4 * sizeof(*ret));
+	fclose(f);
+}
+
+Test(block, requests_are_those_of_diskstats, .init = setup, .fini = teardown)
+{
+	unsigned long long before[4], after[4];
+	uint64_t reads, writes, ns;
+	struct disk d;
+
+	make_space("16m");
+	d = make_disk(0, BLOCK * BLOCKS);
+	do_io(&d, true, 1); /* so that the disk is known */
+	poll_producer();
+	reads = of("block_io_latency_seconds", &d, "op", "read", SERIES_BUCKET);
+	writes = of("block_io_latency_seconds", &d, "op", "write", SERIES_BUCKET);
+	ns = of("block_io_latency_seconds", &d, "op", "read", SERIES_SUM);
+	proc_disk(d.name, before);
+	do_io(&d, false, READS);
+	do_io(&d, true, WRITES);
+	proc_disk(d.name, after);
+	poll_producer();
+	reads = of("block_io_latency_seconds", &d, "op", "read", SERIES_BUCKET) - reads;
+	writes = of("block_io_latency_seconds", &d, "op", "write", SERIES_BUCKET) - writes;
+	ns = of("block_io_latency_seconds", &d, "op", "read", SERIES_SUM) - ns;
+	printf("%lu reads, %lu writes, reading took %lu us, /proc/diskstats says %llu ms\n", reads,
+		writes, ns / 1000, after[1] - before[1]);
+	remove_disk(&d);
+	remove_space();
+	cr_assert_eq(after[0] - before[0], READS);
+	cr_assert_eq(after[2] - before[2], WRITES);
+	cr_assert_eq(reads, READS);
+	cr_assert_eq(writes, WRITES);
+	/* diskstats keeps whole ms, or ticks on some kernels, of the sum */
+	cr_assert_leq(ns, (after[1] - before[1] + 2 + READS / 50) * NSEC_PER_MSEC);
+	cr_assert_geq(
+		ns + (2 + READS / 50) * NSEC_PER_MSEC, (after[1] - before[1]) * NSEC_PER_MSEC);
+	cr_assert_gt(ns, READS * 1000);
+}
+
+/* The file behind the disk has no room for what is written. */
+Test(block, failures_have_their_status, .init = setup, .fini = teardown)
+{
+	uint64_t failed;
+	struct disk d;
+	void *block;
+	int errors = 0;
+
+	make_space("64k");
+	d = make_disk(0, BLOCK * BLOCKS);
+	cr_assert_eq(posix_memalign(&block, BLOCK, BLOCK), 0);
+	memset(block, 1, BLOCK);
+	poll_producer();
+	for (int i = 0; i < 40; i++)
+		errors += pwrite(d.fd, block, BLOCK, (off_t)i * BLOCK) != BLOCK;
+	poll_producer();
+	failed = of("block_errors", &d, "status", "ioerr", SERIES_VALUE) +
+		 of("block_errors", &d, "status", "nospc", SERIES_VALUE);
+	printf("%d writes failed, %lu counted\n", errors, failed);
+	free(block);
+	remove_disk(&d);
+	remove_space();
+	cr_assert_gt(errors, 0);
+	cr_assert_eq(failed, errors);
+}
+
+/* The first disks have series of their own; further ones are counted together, none is lost. */
+Test(block, more_disks_than_slots)
+{
+	enum { DISKS = 70, EACH = 3 };
+	struct disk disks[DISKS];
+	uint64_t own = 0, other;
+	int named = 0;
+
+	make_space("64m");
+	setup();
+	for (int i = 0; i < DISKS; i++) {
+		disks[i] = make_disk(i, BLOCK * BLOCKS);
+		do_io(&disks[i], true, EACH);
+	}
+	poll_producer();
+	for (int i = 0; i < DISKS; i++) {
+		uint64_t n =
+			of("block_io_latency_seconds", &disks[i], "op", "write", SERIES_BUCKET);
+
+		cr_expect(n == 0 || n == EACH, "%s: %lu", disks[i].name, n);
+		named += n > 0;
+		own += n;
+	}
+	other = value("block_io_latency_seconds", "device=\"other\",op=\"write\"", SERIES_BUCKET);
+	printf("%d disks have series, %lu requests are of others\n", named, other);
+	teardown();
+	for (int i = 0; i < DISKS; i++)
+		remove_disk(&disks[i]);
+	remove_space();
+	cr_assert_geq(named, 5);
+	cr_assert_lt(named, 64);
+	cr_assert_geq(own + other, DISKS * EACH);
+	cr_assert_geq(other, (uint64_t)(DISKS - named) * EACH);
+}
