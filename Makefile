@@ -200,7 +200,7 @@ OWNED = @+tools/packaging/owned.sh
 
 PACKAGES := $(addprefix packages-,build build-check build-check-bench build-memcached)
 .PHONY: check-long check-long-lifecycle
-.PHONY: all help tests benches demo demo-memcached check bench docs lint check-fresh check-mutants \
+.PHONY: all help tests benches demo demo-memcached check bench docs lint check-fresh check-kernels check-mutants \
 	install install-headers clean $(PACKAGES)
 $(PACKAGES): packages-%:
 	@tools/packaging/packages.sh $(subst -, ,$*)
@@ -228,6 +228,8 @@ lint: ## include rules, format, licence lines, sizes, scripts
 	@tests/lib/lint.sh
 check-fresh: ## `sudo make demo` and `sudo make check` in a minimal Debian made for it (needs root)
 	$(OWNED) tests/lib/fresh.sh
+check-kernels: packages-build-check ## the modules on Debian's kernels, emulated; writes docs/kernels.md
+	$(OWNED) sh -c '$(SUBMAKE) all tests && KERNELS_TABLE=docs/kernels.md tests/lib/run.sh kernel/kernels.sh'
 check-mutants: packages-build-check ## break each promise on purpose: its test must notice (MUTANT=name: one)
 	$(OWNED) sh -c '$(SUBMAKE) all && tests/mutants/run.sh $(MUTANT)'
 # Configuration that is already there stays as it is.

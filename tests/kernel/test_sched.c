@@ -255,8 +255,10 @@ Test(sched, time_on_cpu_is_that_of_proc_stat, .init = setup, .fini = teardown)
 
 	printf("on CPU: %lu ns, /proc/stat %lu, the thread alone %lu\n", ours, busy, s.cpu_ns);
 	slack = wall / 20 + 3 * NSEC_PER_SEC / (uint64_t)sysconf(_SC_CLK_TCK);
-	cr_assert_lt(ours, busy + slack);
-	cr_assert_gt(ours + slack, busy);
+	if (clocks_are_real()) {
+		cr_assert_lt(ours, busy + slack);
+		cr_assert_gt(ours + slack, busy);
+	}
 	cr_assert_geq(ours, s.cpu_ns - s.cpu_ns / 100);
 	/* The run that was going on at the first reading is booked in the second. */
 	cr_assert_leq(ours, wall + wall / 20);
@@ -428,6 +430,8 @@ static void drop_all_privileges(void)
 	cr_assert_eq(setresuid(NOBODY, NOBODY, NOBODY), 0);
 	cr_assert_eq(syscall(SYS_capset, &head, none), 0);
 	cr_assert_eq(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+	/* else older kernels give /proc/self/fdinfo to root alone */
+	cr_assert_eq(prctl(PR_SET_DUMPABLE, 1, 0, 0, 0), 0);
 }
 
 Test(sched, reads_on_without_privileges, .init = setup, .fini = teardown)

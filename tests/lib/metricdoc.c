@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
+ * metricdoc --modules: the modules' names, a line each.
  * metricdoc FILE: FILE with the part between <!-- modules --> and <!-- end --> made anew from the tables of
  * the modules, to standard output. `make docs` writes docs/kernel-metrics.md so; tests/e2e/metrics-doc.sh compares.
  */
@@ -108,6 +109,13 @@ static void print_module(const struct module *m)
 	printf(".\n");
 }
 
+static void print_names(void)
+{
+	for (const struct producer_ops *const *ops = provider_producers; *ops; ops++)
+		if ((*ops)->open == module_open)
+			printf("%s\n", (*ops)->name);
+}
+
 static void print_modules(void)
 {
 	for (const struct producer_ops *const *ops = provider_producers; *ops; ops++)
@@ -126,8 +134,12 @@ int main(int argc, char **argv)
 	bool skip = false;
 	char line[4096];
 
+	if (argc == 2 && !strcmp(argv[1], "--modules")) {
+		print_names();
+		return 0;
+	}
 	if (!f) {
-		fprintf(stderr, "usage: metricdoc FILE\n");
+		fprintf(stderr, "usage: metricdoc FILE | --modules\n");
 		return 2;
 	}
 	while (fgets(line, sizeof(line), f)) {

@@ -1,0 +1,228 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# The modules on Debian's kernels, from the oldest that they support to the newest there is: each boots in an
+# emulated machine, where every module is loaded by the real tallyd, and the tests of this folder make known
+# work and compare. What a kernel lacks is printed as a table, which `make check-kernels` keeps in
+# docs/kernels.md.
+#
+# Kernels come from Debian's archive, as this machine's own package sources name it, into $B/kernels. The
+# system's package lists stay as they are. Time in an emulated machine is not real: TALLY_EMULATED tells the
+# tests not to compare clocks.
+. tests/lib/e2e.sh
+need qemu-system-x86_64 busybox cpio apt-get xz gzip
+SERIES="5.10 6.1 6.12 6.18 7"
+AT_ONCE=2
+LIMIT=150
+K=$B/kernels
+mkdir -p "$K"
+
+# --- kernels ---------------------------------------------------------------------------------------
+
+# The machine's package sources, with the releases that have the other kernels.
+sources()
+{
+	local main="bookworm bullseye trixie-backports" security="bookworm-security bullseye-security"
+	local file suite
+	for file in /etc/apt/sources.list.d/*.sources; do
+		[ -f "$file" ] || continue
+		sed -e "s/^Suites:.*-security.*/Suites: $security/" \
+			-e "/-security/! s/^Suites:.*bookworm.*/Suites: $main/" "$file" >"$K/sources.d/${file##*/}"
+	done
+	[ -f /etc/apt/sources.list ] || return
+	for suite in $main; do
+		sed -n "s/^\(deb .*\) bookworm \(.*\)/\1 $suite \2/p" /etc/apt/sources.list
+	done >"$K/sources.d/main.list"
+	for suite in $security; do
+		sed -n "s/^\(deb .*\) bookworm-security \(.*\)/\1 $suite \2/p" /etc/apt/sources.list
+	done >"$K/sources.d/security.list"
+}
+
+package_lists()
+{
+	[ -e "$K/lists/done" ] && return
+	mkdir -p "$K/sources.d" "$K/lists/partial" "$K/cache/archives/partial"
+	sources
+	cat >"$K/apt.conf" <<-TEXT
+		Dir::Etc::sourcelist "/dev/null";
+		Dir::Etc::sourceparts "$K/sources.d";
+		Dir::State::lists "$K/lists";
+		Dir::Cache "$K/cache";
+		Acquire::Languages "none";
+		Acquire::Retries "3";
+		APT::Sandbox::User "$(id -un)";
+	TEXT
+	APT_CONFIG=$K/apt.conf apt-get update >"$T/apt.log" 2>&1 || fail "apt-get update"
+	: >"$K/lists/done"
+}
+
+# newest KIND SERIES: the newest package of linux-KIND-SERIES...-cloud-amd64, nothing if there is none
+newest()
+{
+	local pattern="^linux-$1-${2//./\\.}\\.[0-9.-]*(\\+deb1[23])?-cloud-amd64\$"
+	APT_CONFIG=$K/apt.conf apt-cache --names-only search "$pattern" | sed 's/ .*//' | sort -V | tail -n 1
+}
+
+# Puts a kernel to $K/SERIES/vmlinuz, the driver of loop devices to $K/SERIES/loop.ko.
+fetch()
+{
+	local series=$1 dir=$K/$1 image modules vmlinuz loop
+	[ -e "$dir/done" ] && return
+	package_lists
+	rm -rf "$dir"
+	mkdir -p "$dir/debs"
+	image=$(newest binary "$series") modules=$(newest modules "$series")
+	[ -n "$image" ] || image=$(newest image "$series")
+	[ -n "$image" ] || fail "no kernel $series in Debian's archive"
+	# shellcheck disable=SC2086 # there may be no package of modules
+	(cd "$dir/debs" && APT_CONFIG=$K/apt.conf apt-get download "$image" $modules) >>"$T/apt.log" 2>&1 ||
+		fail "apt-get download $image $modules"
+	for deb in "$dir"/debs/*.deb; do
+		dpkg -x "$deb" "$dir/files"
+	done
+	vmlinuz=$(find "$dir/files" -name 'vmlinuz*' | head -n 1)
+	loop=$(find "$dir/files" -name 'loop.ko*' | head -n 1)
+	[ -n "$vmlinuz" ] && [ -n "$loop" ] || fail "$image: no kernel or no loop.ko in it"
+	cp "$vmlinuz" "$dir/vmlinuz"
+	case $loop in
+	*.xz) xz -dc "$loop" >"$dir/loop.ko" ;;
+	*) cp "$loop" "$dir/loop.ko" ;;
+	esac
+	rm -rf "$dir/files" "$dir/debs"
+	: >"$dir/done"
+}
+
+# --- machines --------------------------------------------------------------------------------------
+
+MODULES=$("$B/tests/lib/metricdoc" --modules)
+TESTS=$(cd "$B/tests/kernel" && for test in test_*; do case $test in *.*) ;; *) echo "$test" ;; esac; done)
+
+init()
+{
+	cat <<-'TEXT'
+		#!/bin/busybox sh
+		/bin/busybox --install -s /bin
+		export PATH=/bin TALLY_EMULATED=1
+		mount -t proc none /proc
+		mount -t sysfs none /sys
+		mount -t devtmpfs none /dev
+		mount -t tmpfs none /tmp
+		mkdir -p /dev/shm
+		mount -t tmpfs none /dev/shm
+		mount -t cgroup2 none /sys/fs/cgroup
+		ip link set lo up
+		insmod /loop.ko
+		echo "KERNEL $(uname -r)"
+	TEXT
+	echo "for m in $(echo $MODULES); do"
+	cat <<-'TEXT'
+			/t/tallyd --once --state-dir=/tmp $m >/tmp/out 2>/tmp/err
+			code=$?
+			sed -n "s/.*tallyd: [a-z]*: producer $m:* */LACKS $m /p" /tmp/err
+			echo "MODULE $m $code"
+		done
+	TEXT
+	echo "for t in $(echo $TESTS); do"
+	cat <<-'TEXT'
+			timeout 60 /t/$t >/tmp/out 2>&1
+			code=$?
+			[ $code = 0 ] || sed "s/^/    $t: /" /tmp/out
+			echo "TEST $t $code"
+		done
+		echo "ENDED $(cut -d. -f1 /proc/uptime)"
+		poweroff -f
+	TEXT
+}
+
+# The programs with all their libraries; the rest of a system is busybox.
+make_root()
+{
+	local root=$T/root program library
+	mkdir -p "$root"/{bin,proc,sys,dev,tmp,t,etc,run}
+	cp "$(command -v busybox)" "$root/bin/"
+	cp "$B/bin/tallyd" "$root/t/"
+	for program in $TESTS; do
+		cp "$B/tests/kernel/$program" "$root/t/"
+	done
+	for program in "$root"/t/*; do
+		ldd "$program" | awk '$3 ~ /^\// { print $3 } $1 ~ /^\// { print $1 }'
+	done | sort -u | while read -r library; do
+		mkdir -p "$root${library%/*}"
+		cp -L "$library" "$root$library"
+	done
+	printf 'root:x:0:0::/:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n' >"$root/etc/passwd"
+	init >"$root/init"
+	chmod 755 "$root/init"
+	(cd "$root" && find . | cpio -o -H newc --owner=0:0 2>/dev/null | gzip -1) >"$T/root.gz"
+}
+
+# The driver of loop devices comes in a second archive, which the kernel unpacks over the first.
+boot()
+{
+	local series=$1
+	mkdir -p "$T/$series"
+	cp "$K/$series/loop.ko" "$T/$series/"
+	(cd "$T/$series" && echo loop.ko | cpio -o -H newc --owner=0:0 2>/dev/null | gzip -1) >"$T/$series.gz"
+	cat "$T/root.gz" "$T/$series.gz" >"$T/$series.initrd"
+	timeout "$LIMIT" qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 2 -M q35 -m 768 \
+		-nodefaults -no-reboot -display none -serial stdio -kernel "$K/$series/vmlinuz" \
+		-initrd "$T/$series.initrd" \
+		-append "console=ttyS0 quiet loglevel=0 panic=-1 rdinit=/init" </dev/null 2>&1 |
+		tr -d '\r' >"$T/vm-$series.log"
+}
+
+# --- what came out -----------------------------------------------------------------------------------
+
+check_kernel()
+{
+	local log=$T/vm-$1.log name
+	grep -q '^ENDED' "$log" || fail "kernel $1 did not come to its end in $LIMIT s"
+	for name in $TESTS; do
+		grep -q "^TEST $name 0$" "$log" ||
+			fail "kernel $1: $(grep "^TEST $name " "$log" || echo "$name did not run")"
+	done
+	for name in $MODULES; do
+		grep -q "^MODULE $name 0$" "$log" || grep -q "^LACKS $name " "$log" ||
+			fail "kernel $1: module $name says neither that it works nor what is lacking"
+	done
+}
+
+table()
+{
+	local series
+	echo "# Kernels"
+	echo
+	echo "\`make check-kernels\` boots each of these in an emulated machine, loads all modules with"
+	echo "\`tallyd\`, and runs \`tests/kernel\` there: known work, compared with what the kernel counts itself."
+	echo "What follows is what it printed last."
+	echo
+	echo "| kernel | modules that work | what is lacking |"
+	echo "|---|---|---|"
+	for series in $SERIES; do
+		awk '/^KERNEL/ { kernel = $2 }
+			/^MODULE/ && $3 == 0 { works = works (works ? ", " : "") $2 }
+			/^LACKS/ { sub(/^LACKS /, ""); lacks = lacks (lacks ? "; " : "") $0 }
+			END { print "| " kernel " | " works " | " (lacks ? lacks : "nothing") " |" }' \
+			"$T/vm-$series.log"
+	done
+}
+
+for series in $SERIES; do
+	fetch "$series"
+done
+make_root
+start=$SECONDS
+running=0
+for series in $SERIES; do
+	[ "$running" -lt "$AT_ONCE" ] || wait -n
+	running=$((running < AT_ONCE ? running + 1 : AT_ONCE))
+	boot "$series" &
+done
+wait
+for series in $SERIES; do
+	check_kernel "$series"
+	echo "$series: $(grep ^KERNEL "$T/vm-$series.log"), $(grep ^ENDED "$T/vm-$series.log") s"
+done
+echo "$((SECONDS - start)) s for all"
+table >"$T/kernels.md"
+[ -z "${KERNELS_TABLE:-}" ] || cp "$T/kernels.md" "$KERNELS_TABLE"
+pass
