@@ -22,6 +22,7 @@ enum { BLOCK = 4096, BLOCKS = 256, READS = 300, WRITES = 200 };
 struct disk {
 	char name[16]; /* loop3 */
 	int number, fd, backing;
+	bool made; /* the device itself is ours, too */
 };
 
 static char dir[] = "/tmp/tally-block-XXXXXX";
@@ -42,9 +43,21 @@ static void remove_space(void)
 	rmdir(dir);
 }
 
+static int highest_disk(void)
+{
+	char path[64];
+	int n = 0;
+
+	do
+		snprintf(path, sizeof(path), "/sys/block/loop%d", n++);
+	while (access(path, F_OK) == 0);
+	return n - 2;
+}
+
 /* The number of bytes is the disk's; the file behind it may be too small a tmpfs for that. */
 static struct disk make_disk(int i, off_t bytes)
 {
+	static int highest = -1;
 	char path[64];
 	struct disk d;
 	int control;
@@ -57,9 +70,11 @@ static struct disk make_disk(int i, off_t bytes)
 	d.backing = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	cr_assert_geq(d.backing, 0);
 	cr_assert_eq(ftruncate(d.backing, bytes), 0);
+	highest = highest < 0 ? highest_disk() : highest;
 	d.number = ioctl(control, LOOP_CTL_GET_FREE);
 	cr_assert_geq(d.number, 0);
 	close(control);
+	d.made = d.number > highest;
 	snprintf(d.name, sizeof(d.name), "loop%d", d.number);
 	snprintf(path, sizeof(path), "/dev/%s", d.name);
 	if (access(path, F_OK))
@@ -72,9 +87,15 @@ static struct disk make_disk(int i, off_t bytes)
 
 static void remove_disk(struct disk *d)
 {
+	int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
+
 	ioctl(d->fd, LOOP_CLR_FD, 0);
 	close(d->fd);
 	close(d->backing);
+	/* it is busy until the kernel has let go of it */
+	for (int i = 0; d->made && i < 100 && ioctl(control, LOOP_CTL_REMOVE, d->number) < 0; i++)
+		usleep(10000);
+	close(control);
 }
 
 static void do_io(const struct disk *d, bool writes, int n)

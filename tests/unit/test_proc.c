@@ -46,6 +46,45 @@ static const char net_text[] = "Inter-|   Receive                            |  
 			       "    lo: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16\n"
 			       "  eth0:17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32\n";
 
+static const char softirqs_text[] = "                    CPU0       CPU1       CPU3\n"
+				    "          HI:          0          1          0\n"
+				    "      NET_RX:         15          0          7\n";
+static const char pressure_text[] = "some avg10=1.00 avg60=0.00 avg300=0.00 total=3633184708\n"
+				    "full avg10=0.00 avg60=0.00 avg300=0.00 total=12\n";
+static const char snmp_text[] = "Ip: Forwarding DefaultTTL InReceives\nIp: 2 64 77\n"
+				"Tcp: RtoAlgorithm MaxConn ActiveOpens CurrEstab RetransSegs\n"
+				"Tcp: 1 -1 15 3 9\n"
+				"Udp: InDatagrams NoPorts\nUdp: 5 6\n"
+				"UdpLite: InDatagrams\nUdpLite: 8\n";
+static const char netstat_text[] = "TcpExt: SyncookiesSent ListenOverflows ListenDrops\n"
+				   "TcpExt: 1 2 3\n"
+				   "IpExt: InNoRoutes InOctets\nIpExt: 0 123456789012\n";
+static const char sockstat_text[] = "sockets: used 29\nTCP: inuse 5 orphan 1 tw 2 alloc 7 mem 3\n"
+				    "FRAG: inuse 0 memory 0\n";
+static const char softnet_text[] =
+	"0000000a 00000001 000000ff 00000000 00000000 00000000 00000000 00000000 00000000 "
+	"00000000 00000000 00000000 00000000\n"
+	"ffffffff 00000000 00000002 00000000 00000000 00000000 00000000 00000000 00000000 "
+	"00000000 00000000 00000000 00000003 00000000 00000000\n";
+
+static const struct {
+	const char *file, *text, *group;
+} files[] = {
+	{"stat", stat_text, "proc.stat"},
+	{"meminfo", meminfo_text, "proc.meminfo"},
+	{"vmstat", vmstat_text, "proc.vmstat"},
+	{"loadavg", loadavg_text, "proc.loadavg"},
+	{"diskstats", diskstats_text, "proc.diskstats"},
+	{"net/dev", net_text, "proc.net.dev"},
+	{"softirqs", softirqs_text, "proc.softirqs"},
+	{"pressure/io", pressure_text, "proc.pressure.io"},
+	{"net/snmp", snmp_text, "proc.net.snmp"},
+	{"net/netstat", netstat_text, "proc.net.netstat"},
+	{"net/sockstat", sockstat_text, "proc.net.sockstat"},
+	{"net/softnet_stat", softnet_text, "proc.net.softnet_stat"},
+};
+#define FILES (sizeof(files) / sizeof(files[0]))
+
 static void put(const char *name, const char *text, size_t n)
 {
 	char path[128];
@@ -80,12 +119,10 @@ static void setup(void)
 	cr_assert_not_null(mkdtemp(dir));
 	snprintf(path, sizeof(path), "%s/net", dir);
 	cr_assert_eq(mkdir(path, 0700), 0);
-	put_text("stat", stat_text);
-	put_text("meminfo", meminfo_text);
-	put_text("vmstat", vmstat_text);
-	put_text("loadavg", loadavg_text);
-	put_text("diskstats", diskstats_text);
-	put_text("net/dev", net_text);
+	snprintf(path, sizeof(path), "%s/pressure", dir);
+	cr_assert_eq(mkdir(path, 0700), 0);
+	for (size_t i = 0; i < FILES; i++)
+		put_text(files[i].file, files[i].text);
 	env = (struct provider_env){
 		.proc_dir = dir, .interval_ns = 1000000000, .boot_ns = 1700000000000000000u};
 	proc = (struct producer){.ops = &producer_proc};
@@ -106,7 +143,10 @@ TestSuite(proc, .init = setup, .fini = teardown);
 
 static void expect_all(void)
 {
-	cr_expect_eq(snap.n, 6);
+	char pages_of_3[32];
+
+	snprintf(pages_of_3, sizeof(pages_of_3), "%ld", 3 * sysconf(_SC_PAGESIZE));
+	cr_expect_eq(snap.n, FILES);
 	expect("cpu_seconds_total{cpu=\"0\",mode=\"user\"}", "0.1");
 	expect("cpu_seconds_total{cpu=\"1\",mode=\"idle\"}", "20");
 	expect("cpu_seconds_total{cpu=\"1\",mode=\"steal\"}", "0.04");
@@ -117,7 +157,27 @@ static void expect_all(void)
 	expect("forks_total", "169408");
 	expect("processes_running", "2");
 	expect("processes_blocked", "1");
-	expect("softirqs_total{type=\"rcu\"}", "10");
+	expect("softirqs_total{cpu=\"1\",type=\"hi\"}", "1");
+	expect("softirqs_total{cpu=\"3\",type=\"net_rx\"}", "7");
+	expect("softirqs_total{cpu=\"1\",type=\"net_rx\"}", "?");
+	expect("pressure_stall_seconds_total{kind=\"some\",resource=\"io\"}", "3633.184708");
+	expect("pressure_stall_seconds_total{kind=\"full\",resource=\"io\"}", "0.000012");
+	expect("ip_received_packets_total", "77");
+	expect("tcp_active_opens_total", "15");
+	expect("tcp_established_connections", "3");
+	expect("tcp_retransmitted_segments_total", "9");
+	expect("udp_received_datagrams_total", "5");
+	expect("udp_no_port_datagrams_total", "6");
+	expect("tcp_listen_overflows_total", "2");
+	expect("tcp_listen_drops_total", "3");
+	expect("ip_received_bytes_total", "123456789012");
+	expect("sockets{protocol=\"sockets\",state=\"used\"}", "29");
+	expect("sockets{protocol=\"TCP\",state=\"tw\"}", "2");
+	expect("socket_memory_bytes{protocol=\"TCP\"}", pages_of_3);
+	expect("softnet_packets_total{cpu=\"0\"}", "10");
+	expect("softnet_drops_total{cpu=\"0\"}", "1");
+	expect("softnet_squeezes_total{cpu=\"0\"}", "255");
+	expect("softnet_packets_total{cpu=\"3\"}", "4294967295");
 	expect("memory_total_bytes", "16729075712");
 	expect("memory_free_bytes", "102400");
 	expect("memory_active_anon_bytes", "204800");
@@ -165,7 +225,7 @@ Test(proc, values)
 
 Test(proc, steady_polls_do_not_allocate)
 {
-	void *before[8];
+	void *before[FILES];
 	size_t n;
 
 	cr_assert_eq(take() | take(), 0);
@@ -263,12 +323,25 @@ Test(proc, a_damaged_file_costs_its_own_group)
 		{"loadavg", "proc.loadavg", loadavg_text, "1.00 1.00 1.00 11 1\n"},
 		{"diskstats", "proc.diskstats", diskstats_text, "8 0 sda 1 2 3\n"},
 		{"net/dev", "proc.net.dev", net_text, "no bars\nnone\n"},
+		{"softirqs", "proc.softirqs", softirqs_text, " CPU0\n HI: 1 2\n"},
+		{"softirqs", "proc.softirqs", softirqs_text, " CPU0\n HI 1\n"},
+		{"pressure/io", "proc.pressure.io", pressure_text, "some avg10=0.00\n"},
+		{"pressure/io", "proc.pressure.io", pressure_text, "some total=x\n"},
+		{"net/snmp", "proc.net.snmp", snmp_text, "Tcp: ActiveOpens\nUdp: 1\n"},
+		{"net/snmp", "proc.net.snmp", snmp_text, "Tcp: ActiveOpens\nTcp: -1\n"},
+		{"net/snmp", "proc.net.snmp", snmp_text, "Tcp: ActiveOpens InSegs\nTcp: 1\n"},
+		{"net/netstat", "proc.net.netstat", netstat_text, "TcpExt: ListenDrops\n"},
+		{"net/netstat", "proc.net.netstat", netstat_text, "TcpExt: A B\nTcpExt: 1 2 3\n"},
+		{"net/sockstat", "proc.net.sockstat", sockstat_text, "TCP: inuse\n"},
+		{"net/sockstat", "proc.net.sockstat", sockstat_text, "TCP inuse 5\n"},
+		{"net/softnet_stat", "proc.net.softnet_stat", softnet_text, "0a 0g 00\n"},
+		{"net/softnet_stat", "proc.net.softnet_stat", softnet_text, "0a 00\n"},
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		put_text(cases[i].file, cases[i].text);
 		cr_expect_lt(take(), 0, "%s", cases[i].text);
-		cr_expect_eq(snap.n, 5, "%s", cases[i].text);
+		cr_expect_eq(snap.n, FILES - 1, "%s", cases[i].text);
 		cr_expect_null(polling_group(&snap, cases[i].group), "%s", cases[i].text);
 		put_text(cases[i].file, cases[i].good);
 		cr_expect_eq(take(), 0, "%s", cases[i].text);
@@ -313,15 +386,11 @@ Test(proc, long_files)
 /* Whatever is in the files: no crash, and what is not touched stays exact. */
 Test(proc, random_damage)
 {
-	static const struct {
-		const char *file, *text;
-	} files[] = {{"stat", stat_text}, {"meminfo", meminfo_text}, {"vmstat", vmstat_text},
-		{"diskstats", diskstats_text}, {"net/dev", net_text}};
 	static const char alphabet[] = " \n\t0123456789:|.kB-\"\\\xc3\xff{}_aZ";
 
 	test_rand_init();
 	for (int round = 0; round < 3000; round++) {
-		size_t f = test_rand_below(5), n = strlen(files[f].text);
+		size_t f = test_rand_below(FILES), n = strlen(files[f].text);
 		char text[1024];
 
 		memcpy(text, files[f].text, n);
@@ -332,7 +401,7 @@ Test(proc, random_damage)
 					: '\0';
 		put(files[f].file, text, test_rand_below(3) ? n : test_rand_below(n + 1));
 		take();
-		expect("load5", "12.64");
+		expect(f ? "processes_running" : "load5", f ? "2" : "12.64");
 		put_text(files[f].file, files[f].text);
 	}
 	cr_assert_eq(take(), 0);
@@ -351,7 +420,7 @@ Test(proc, missing_files)
 	cr_assert_eq(unlink(path), 0);
 	cr_assert_eq(producer_proc.open(&other, &env, &e), 0);
 	cr_expect_eq(polling_take(&other, &snap), 0);
-	cr_expect_eq(snap.n, 5);
+	cr_expect_eq(snap.n, FILES - 1);
 	producer_proc.close(&other);
 	env.proc_dir = "/nonexistent";
 	cr_expect_eq(producer_proc.open(&other, &env, &e), -ENOENT);
@@ -370,7 +439,7 @@ Test(proc, this_machine)
 	cr_assert_eq(producer_proc.open(&other, &env, &e), 0);
 	cr_expect_eq(polling_take(&other, &snap), 0);
 	cr_expect_eq(polling_take(&other, &snap), 0);
-	cr_expect_geq(snap.n, 5);
+	cr_expect_geq(snap.n, 9);
 	cr_expect_gt(atof(polling_value(&snap, "memory_total_bytes")), 1e6);
 	cr_expect_gt(atof(polling_value(&snap, "context_switches_total")), 1000);
 	cr_expect_gt(atof(polling_value(&snap, "cpu_seconds_total{cpu=\"0\",mode=\"idle\"}")), 0.1);

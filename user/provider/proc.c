@@ -320,6 +320,8 @@ static void open_file(struct proc *p, int dirfd, const struct proc_source *sourc
 	struct proc_file *f = &p->files[p->n];
 	int fd = openat(dirfd, source->path, O_RDONLY | O_CLOEXEC);
 
+	if (fd < 0 && source->optional)
+		return;
 	if (fd < 0) {
 		diag_notice("producer proc: %s is left out: %s", source->path, strerror(errno));
 		return;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The producer "proc" in two halves: proc.c keeps the descriptors and the groups, proc_parse.c knows
- * what stands in each file.
+ * The producer "proc" in two halves: proc.c keeps the descriptors and the groups, proc_parse.c and proc_net.c
+ * know what stands in each file.
  *
  * A file is walked by one function, which puts its values in order. The first walk also makes the
  * schema; later ones compare a hash of each key with it, so that a new disk, interface or CPU is
@@ -61,9 +61,16 @@ struct proc_source {
 	const char *path; /* under the proc directory */
 	const char *group; /* "proc.stat" */
 	proc_walk_fn walk;
+	bool optional; /* many kernels don't have it: nothing is said then */
 };
 /* A NULL path ends the list. */
 extern const struct proc_source proc_sources[];
+
+/* Those of the network's protocols, in proc_net.c. */
+int proc_walk_snmp(struct proc_text t, struct proc_sink *k);
+int proc_walk_netstat(struct proc_text t, struct proc_sink *k);
+int proc_walk_sockstat(struct proc_text t, struct proc_sink *k);
+int proc_walk_softnet(struct proc_text t, struct proc_sink *k);
 
 /* How cpu times are shown; set from sysconf(_SC_CLK_TCK) once. */
 void proc_set_ticks(long per_second);

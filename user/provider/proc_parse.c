@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What stands in the files of /proc. Numbers are scanned by hand: they are unsigned and decimal, and
- * one that is followed by anything but a blank makes the file a damaged one.
+ * What stands in the files of /proc but those of the network's protocols, which are in proc_net.c.
  *
  * Names follow OpenMetrics; what they mean follows proc(5) and the kernel's Documentation.
  */
@@ -11,74 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* --- scanners -------------------------------------------------------------------------------- */
-
-static bool next_line(struct proc_text *t, struct proc_text *ret)
-{
-	const char *end;
-
-	if (t->p >= t->end)
-		return false;
-	end = memchr(t->p, '\n', (size_t)(t->end - t->p));
-	end = end ? end : t->end;
-	*ret = (struct proc_text){t->p, end};
-	t->p = end < t->end ? end + 1 : end;
-	return true;
-}
-
-static void skip_blanks(struct proc_text *t)
-{
-	while (t->p < t->end && (*t->p == ' ' || *t->p == '\t'))
-		t->p++;
-}
-
-static size_t length(const struct proc_text *t)
-{
-	return (size_t)(t->end - t->p);
-}
-
-/* The next word, up to a blank. False at the end of the line. */
-static bool next_word(struct proc_text *t, struct proc_text *ret)
-{
-	skip_blanks(t);
-	ret->p = t->p;
-	while (t->p < t->end && *t->p != ' ' && *t->p != '\t')
-		t->p++;
-	ret->end = t->p;
-	return ret->end > ret->p;
-}
-
-static bool next_number(struct proc_text *t, uint64_t *ret)
-{
-	struct proc_text w;
-	uint64_t v = 0;
-
-	if (!next_word(t, &w))
-		return false;
-	for (; w.p < w.end; w.p++) {
-		if (*w.p < '0' || *w.p > '9' || __builtin_mul_overflow(v, 10, &v) ||
-			__builtin_add_overflow(v, (uint64_t)(*w.p - '0'), &v))
-			return false;
-	}
-	*ret = v;
-	return true;
-}
-
-static bool at_end(struct proc_text *t)
-{
-	skip_blanks(t);
-	return t->p == t->end;
-}
-
-static bool is_word(const struct proc_text *w, const char *text)
-{
-	return strlen(text) == length(w) && !memcmp(w->p, text, length(w));
-}
-
-static bool begins(const struct proc_text *w, const char *text)
-{
-	return strlen(text) <= length(w) && !memcmp(w->p, text, strlen(text));
-}
+#include "user/provider/proc_scan.h"
 
 /* --- stat ------------------------------------------------------------------------------------ */
 
@@ -120,26 +52,6 @@ static int walk_cpu(const struct proc_text *name, struct proc_text *line, struct
 	return 0;
 }
 
-static int walk_softirqs(struct proc_text *line, struct proc_sink *k)
-{
-	static const struct proc_metric metric = {
-		"softirqs", "", "Soft interrupts served, by type", METRIC_COUNTER};
-	static const char *const types[] = {"hi", "timer", "net_tx", "net_rx", "block", "irq_poll",
-		"tasklet", "sched", "hrtimer", "rcu"};
-	uint64_t v;
-
-	if (!next_number(line, &v)) /* the sum */
-		return -EBADMSG;
-	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]) && !at_end(line); i++) {
-		const struct proc_label labels[2] = {{"type", types[i], strlen(types[i])}};
-
-		if (!next_number(line, &v))
-			return -EBADMSG;
-		proc_put(k, &metric, labels, v);
-	}
-	return 0;
-}
-
 static int walk_stat(struct proc_text t, struct proc_sink *k)
 {
 	static const struct {
@@ -165,8 +77,6 @@ static int walk_stat(struct proc_text t, struct proc_sink *k)
 			return -EBADMSG;
 		if (begins(&word, "cpu") && length(&word) > 3)
 			err = walk_cpu(&word, &line, k);
-		else if (is_word(&word, "softirq"))
-			err = walk_softirqs(&line, k);
 		for (size_t i = 0; i < sizeof(single) / sizeof(single[0]); i++) {
 			if (!is_word(&word, single[i].word))
 				continue;
@@ -506,6 +416,92 @@ static int walk_net_dev(struct proc_text t, struct proc_sink *k)
 	return 0;
 }
 
+/* --- one column for each CPU -------------------------------------------------------------------- */
+
+/*
+ * "      CPU0  CPU1", then "  NET_RX:  15  7". The columns are possible CPUs, most of which may never come:
+ * what was never served is no series.
+ */
+static int walk_softirqs(struct proc_text t, struct proc_sink *k)
+{
+	static const struct proc_metric metric = {
+		"softirqs", "", "Soft interrupts served, by type and CPU", METRIC_COUNTER};
+	struct proc_text line, heads, name, head;
+	char type[32];
+	uint64_t v;
+
+	if (!next_line(&t, &heads))
+		return -EBADMSG;
+	while (next_line(&t, &line)) {
+		struct proc_text columns = heads;
+		struct proc_label labels[3] = {{"cpu"}, {"type", type}};
+
+		if (!next_word(&line, &name) || length(&name) < 2 || name.end[-1] != ':' ||
+			length(&name) > sizeof(type))
+			return -EBADMSG;
+		for (const char *p = name.p; p < name.end - 1; p++)
+			type[labels[1].len++] = (char)tolower((unsigned char)*p);
+		while (!at_end(&line)) {
+			if (!next_number(&line, &v) || !next_word(&columns, &head) ||
+				!begins(&head, "CPU"))
+				return -EBADMSG;
+			labels[0].value = head.p + 3;
+			labels[0].len = length(&head) - 3;
+			if (v)
+				proc_put(k, &metric, labels, v);
+		}
+	}
+	return 0;
+}
+
+/* --- pressure ------------------------------------------------------------------------------------ */
+
+/* "some avg10=0.00 avg60=0.00 avg300=0.00 total=3633184708", then "full ...", in us. */
+static int walk_pressure(struct proc_text t, struct proc_sink *k, const char *resource)
+{
+	static const struct proc_metric metric = {"pressure_stall_seconds", "seconds",
+		"Time that some or all tasks waited for a resource "
+		"(node_exporter: node_pressure_*_seconds_total)",
+		METRIC_COUNTER, -6};
+	struct proc_text line, kind, word;
+	uint64_t v;
+
+	while (next_line(&t, &line)) {
+		bool found = false;
+
+		if (!next_word(&line, &kind))
+			return -EBADMSG;
+		while (!found && next_word(&line, &word)) {
+			found = begins(&word, "total=");
+			word.p += strlen("total=");
+		}
+		if (!found || !next_number(&word, &v))
+			return -EBADMSG;
+		proc_put(k, &metric,
+			(struct proc_label[]){{"kind", kind.p, length(&kind)},
+				{"resource", resource, strlen(resource)}, {NULL}},
+			v);
+	}
+	return 0;
+}
+
+static int walk_pressure_cpu(struct proc_text t, struct proc_sink *k)
+{
+	return walk_pressure(t, k, "cpu");
+}
+static int walk_pressure_memory(struct proc_text t, struct proc_sink *k)
+{
+	return walk_pressure(t, k, "memory");
+}
+static int walk_pressure_io(struct proc_text t, struct proc_sink *k)
+{
+	return walk_pressure(t, k, "io");
+}
+static int walk_pressure_irq(struct proc_text t, struct proc_sink *k)
+{
+	return walk_pressure(t, k, "irq");
+}
+
 const struct proc_source proc_sources[] = {
 	{"stat", "proc.stat", walk_stat},
 	{"meminfo", "proc.meminfo", walk_meminfo},
@@ -513,5 +509,14 @@ const struct proc_source proc_sources[] = {
 	{"loadavg", "proc.loadavg", walk_loadavg},
 	{"diskstats", "proc.diskstats", walk_diskstats},
 	{"net/dev", "proc.net.dev", walk_net_dev},
+	{"softirqs", "proc.softirqs", walk_softirqs},
+	{"pressure/cpu", "proc.pressure.cpu", walk_pressure_cpu},
+	{"pressure/memory", "proc.pressure.memory", walk_pressure_memory},
+	{"pressure/io", "proc.pressure.io", walk_pressure_io},
+	{"pressure/irq", "proc.pressure.irq", walk_pressure_irq, true},
+	{"net/snmp", "proc.net.snmp", proc_walk_snmp},
+	{"net/netstat", "proc.net.netstat", proc_walk_netstat},
+	{"net/sockstat", "proc.net.sockstat", proc_walk_sockstat},
+	{"net/softnet_stat", "proc.net.softnet_stat", proc_walk_softnet},
 	{0},
 };
