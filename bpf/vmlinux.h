@@ -72,6 +72,7 @@ struct sched_entity {
 struct task_struct {
 	int pid; /* 0: a CPU's idle task */
 	int tgid;
+	unsigned int flags; /* PF_* */
 	int exit_code; /* as wait(2) tells it */
 	struct signal_struct *signal;
 	struct sched_entity se;

@@ -6,97 +6,13 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
-#include <fcntl.h>
-#include <linux/loop.h>
 #include <stdlib.h>
-#include <sched.h>
-#include <sys/ioctl.h>
-#include <sys/mount.h>
-#include <sys/stat.h>
 
 #define MODULE_UNDER_TEST module_block
+#include "tests/lib/testdisk.h"
 #include "tests/lib/testmodule.h"
 
 enum { BLOCK = 4096, BLOCKS = 256, READS = 300, WRITES = 200 };
-
-struct disk {
-	char name[16]; /* loop3 */
-	int number, fd, backing;
-	bool made; /* the device itself is ours, too */
-};
-
-static char dir[] = "/tmp/tally-block-XXXXXX";
-
-/* A tmpfs of the test's own, of this size. */
-static void make_space(const char *size)
-{
-	char options[32];
-
-	cr_assert_not_null(mkdtemp(dir));
-	snprintf(options, sizeof(options), "size=%s", size);
-	cr_assert_eq(mount("none", dir, "tmpfs", 0, options), 0, "%s", strerror(errno));
-}
-
-static void remove_space(void)
-{
-	umount2(dir, MNT_DETACH);
-	rmdir(dir);
-}
-
-static int highest_disk(void)
-{
-	char path[64];
-	int n = 0;
-
-	do
-		snprintf(path, sizeof(path), "/sys/block/loop%d", n++);
-	while (access(path, F_OK) == 0);
-	return n - 2;
-}
-
-/* The number of bytes is the disk's; the file behind it may be too small a tmpfs for that. */
-static struct disk make_disk(int i, off_t bytes)
-{
-	static int highest = -1;
-	char path[64];
-	struct disk d;
-	int control;
-
-	if (access("/dev/loop-control", F_OK))
-		cr_assert_eq(mknod("/dev/loop-control", S_IFCHR | 0600, (dev_t)(10 << 8 | 237)), 0);
-	control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
-	cr_assert_geq(control, 0, "/dev/loop-control: %s", strerror(errno));
-	snprintf(path, sizeof(path), "%s/%d", dir, i);
-	d.backing = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	cr_assert_geq(d.backing, 0);
-	cr_assert_eq(ftruncate(d.backing, bytes), 0);
-	highest = highest < 0 ? highest_disk() : highest;
-	d.number = ioctl(control, LOOP_CTL_GET_FREE);
-	cr_assert_geq(d.number, 0);
-	close(control);
-	d.made = d.number > highest;
-	snprintf(d.name, sizeof(d.name), "loop%d", d.number);
-	snprintf(path, sizeof(path), "/dev/%s", d.name);
-	if (access(path, F_OK))
-		cr_assert_eq(mknod(path, S_IFBLK | 0600, (dev_t)(7 << 8 | d.number)), 0);
-	d.fd = open(path, O_RDWR | O_DIRECT | O_CLOEXEC);
-	cr_assert_geq(d.fd, 0, "%s: %s", path, strerror(errno));
-	cr_assert_eq(ioctl(d.fd, LOOP_SET_FD, d.backing), 0, "%s: %s", path, strerror(errno));
-	return d;
-}
-
-static void remove_disk(struct disk *d)
-{
-	int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
-
-	ioctl(d->fd, LOOP_CLR_FD, 0);
-	close(d->fd);
-	close(d->backing);
-	/* it is busy until the kernel has let go of it */
-	for (int i = 0; d->made && i < 100 && ioctl(control, LOOP_CTL_REMOVE, d->number) < 0; i++)
-		usleep(10000);
-	close(control);
-}
 
 static void do_io(const struct disk *d, bool writes, int n)
 {
