@@ -129,12 +129,20 @@ int main(int argc, char **argv)
 {
 	struct criterion_test_set *tests;
 	const char *reason = reason_to_skip();
+	struct errmsg e = {""};
 	int failed = 0;
 
 	if (reason) {
 		printf("skip: %s\n", reason);
 		return 77;
 	}
+	failed = open_producer(&e);
+	if (failed == -EOPNOTSUPP) {
+		printf("skip: %s\n", e.text);
+		return 77;
+	}
+	if (!failed)
+		teardown();
 	tests = criterion_initialize();
 	/* They share CPUs and measure them. */
 	criterion_options.jobs = 1;

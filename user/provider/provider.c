@@ -17,7 +17,7 @@
 /* In the order of a snapshot: the provider's own figures come last, so that they tell of this one. */
 const struct producer_ops *const provider_producers[] = {&producer_segments, &module_sched.ops,
 	&module_softirq.ops, &module_process.ops, &module_tcp.ops, &module_block.ops,
-	&module_reclaim.ops, &producer_proc, &producer_self, NULL};
+	&module_reclaim.ops, &module_drop.ops, &producer_proc, &producer_self, NULL};
 
 struct provider {
 	char *name, *state_dir;

@@ -8,9 +8,11 @@
  */
 #include <bpf/bpf.h>
 #include <bpf/btf.h>
+#include <ctype.h>
 #include <linux/capability.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -67,6 +69,21 @@ static bool btf_has_tracepoint(const struct btf *btf, const char *name)
 	return btf__find_by_name_kind(btf, type, BTF_KIND_TYPEDEF) > 0;
 }
 
+/* Arguments of a tracepoint; its type is a pointer to a function that has a context before them. */
+static unsigned btf_tracepoint_args(const struct btf *btf, const char *name)
+{
+	char type[128];
+	const struct btf_type *t;
+	int id;
+
+	snprintf(type, sizeof(type), "btf_trace_%s", name);
+	id = btf__find_by_name_kind(btf, type, BTF_KIND_TYPEDEF);
+	t = id > 0 ? btf__type_by_id(btf, (uint32_t)id) : NULL;
+	t = t ? btf__type_by_id(btf, t->type) : NULL;
+	t = t && btf_is_ptr(t) ? btf__type_by_id(btf, t->type) : NULL;
+	return t && btf_is_func_proto(t) && btf_vlen(t) ? btf_vlen(t) - 1u : 0;
+}
+
 static bool btf_has_member(const struct btf *btf, const struct load_member *m)
 {
 	int id = btf__find_by_name_kind(btf, m->type, BTF_KIND_STRUCT);
@@ -84,6 +101,12 @@ static int explain_kernel(const struct btf *btf, const struct load_needs *needs,
 	if (!btf_has_tracepoint(btf, needs->tracepoint))
 		return err_set(e, -EOPNOTSUPP,
 			"%s: this kernel has no tracepoint %s; another kernel is needed for it",
+			needs->module, needs->tracepoint);
+	if (btf_tracepoint_args(btf, needs->tracepoint) < needs->args)
+		return err_set(e, -EOPNOTSUPP,
+			"%s: this kernel's tracepoint %s does not tell what is counted; a newer "
+			"kernel is "
+			"needed for it",
 			needs->module, needs->tracepoint);
 	for (const struct load_member *m = needs->members; m && m->type; m++)
 		if (!btf_has_member(btf, m))
@@ -121,6 +144,41 @@ int load_explain(int err, const struct load_needs *needs, struct errmsg *e)
 			needs->module, *first_warning ? first_warning : "no message");
 	return err_set(e, err, "%s: the kernel does not take the program: %s (%s)", needs->module,
 		strerror(-err), *first_warning ? first_warning : "no message");
+}
+
+static void name_copy(char *to, const char *from, const char *prefix, size_t size)
+{
+	size_t skip = strncmp(from, prefix, strlen(prefix)) ? 0 : strlen(prefix), i = 0;
+
+	for (from += skip; *from && i + 1 < size; from++)
+		to[i++] = (char)tolower((unsigned char)*from);
+	to[i] = '\0';
+}
+
+int load_enum_names(const char *type, const char *prefix, uint32_t n, char ***ret)
+{
+	enum { SIZE = 64 };
+	struct btf *btf = btf__load_vmlinux_btf();
+	int id = btf ? btf__find_by_name_kind(btf, type, BTF_KIND_ENUM) : -1;
+	const struct btf_type *t = id > 0 ? btf__type_by_id(btf, (uint32_t)id) : NULL;
+	char **names = t ? malloc(n * (sizeof(*names) + SIZE)) : NULL;
+
+	for (uint32_t i = 0; names && i < n; i++) {
+		names[i] = (char *)(names + n) + (size_t)i * SIZE;
+		snprintf(names[i], SIZE, i == n - 1 ? "other" : "%u", i);
+	}
+	for (uint32_t i = 0; names && i < btf_vlen(t); i++) {
+		const struct btf_enum *e = &btf_enum(t)[i];
+
+		if (e->val >= 0 && (uint32_t)e->val < n - 1)
+			name_copy(
+				names[e->val], btf__name_by_offset(btf, e->name_off), prefix, SIZE);
+	}
+	btf__free(btf);
+	if (!names)
+		return t ? -ENOMEM : -EOPNOTSUPP;
+	*ret = names;
+	return 0;
 }
 
 int load_map_view(const struct bpf_map *map, size_t size, const void **ret)

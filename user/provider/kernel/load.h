@@ -23,6 +23,7 @@ struct load_needs {
 	const char *module; /* name for people: what is lost */
 	const char *tracepoint; /* as in tp_btf/NAME */
 	const struct load_member *members; /* ended by a NULL type; may be NULL */
+	unsigned args; /* how many the tracepoint must have; older kernels may give fewer. 0: any */
 };
 
 /* Between the two libbpf prints nothing; what it would have said first is kept for the message. */
@@ -35,6 +36,13 @@ void load_end(void);
  * kernel lacks something, else err.
  */
 int load_explain(int err, const struct load_needs *needs, struct errmsg *e);
+
+/*
+ * Names of the kernel's enum `type` for the values 0 to n - 1: without the prefix and in lower case. What the
+ * enum has not is its number, and the last one is "other". *ret: n pointers and their text in one piece, to be freed;
+ * -EOPNOTSUPP without BTF or such an enum.
+ */
+int load_enum_names(const char *type, const char *prefix, uint32_t n, char ***ret);
 
 /*
  * Freezes a loaded BPF_F_MMAPABLE array, so that no user space can write it from here on (its

@@ -31,6 +31,7 @@ struct state {
 	uint64_t memory; /* bytes of kernel memory that its maps take */
 	uint32_t *shown; /* numbers of the CPUs that have series, ascending; room for ncpus */
 	uint32_t nshown;
+	char **names[MODULE_METRICS_MAX]; /* label values of metrics that have them from an enum */
 	bool *seen; /* of each value of each metric's label in each slot, in the order of the table */
 	struct group group;
 };
@@ -109,6 +110,13 @@ static uint32_t values_count(const struct module_metric *m)
 	return m->label ? m->n : 1;
 }
 
+static const char *value_name(const struct state *s, const struct module_metric *m, uint32_t k)
+{
+	if (!m->label)
+		return NULL;
+	return m->values ? m->values[k] : s->names[m - s->module->metrics][k];
+}
+
 static uint32_t slots_count(const struct state *s, const struct module_metric *m)
 {
 	return m->slotted ? s->nslots : 1;
@@ -177,7 +185,7 @@ static int walk(struct state *s, place_fn fn, void *arg)
 
 		for (uint32_t k = 0; k < all && !rc; k++, seen++) {
 			struct place p = {.metric = m,
-				.value = m->label ? m->values[k % n] : NULL,
+				.value = value_name(s, m, k % n),
 				.slot = k / n,
 				.offset = m->offset + k % n * m->stride};
 
@@ -490,6 +498,12 @@ static int load(struct state *s, struct errmsg *e)
 	}
 	if (!rc)
 		rc = open_maps(s);
+	for (size_t i = 0; i < s->module->nmetrics && !rc; i++) {
+		const struct module_metric *m = &s->module->metrics[i];
+
+		if (m->values_enum)
+			rc = load_enum_names(m->values_enum, m->values_prefix, m->n, &s->names[i]);
+	}
 	return rc ? err_set(e, rc, "%s: %s", s->module->ops.name, strerror(-rc)) : 0;
 }
 
@@ -526,6 +540,8 @@ static void state_free(struct state *s)
 	if (s->slots)
 		munmap((void *)s->slots, s->nslots * sizeof(*s->slots));
 	bpf_object__close(s->object);
+	for (size_t i = 0; i < MODULE_METRICS_MAX; i++)
+		free(s->names[i]);
 	group_release(&s->group);
 	free(s->seen);
 	free(s->shown);

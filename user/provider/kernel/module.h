@@ -23,6 +23,7 @@
 #include "user/provider/producer.h"
 
 #define MODULE_PROGRAMS_MAX 8u
+#define MODULE_METRICS_MAX  16u
 
 struct module_program {
 	struct load_needs needs; /* .module is the program's name, as in the object */
@@ -43,7 +44,9 @@ struct module_metric {
 	size_t offset; /* of the cell or buckets in the per-CPU struct */
 	size_t sum; /* histogram: of its sum's cell, in the same unit */
 	const char *label; /* NULL: none */
-	const char *const *values; /* of the label, n */
+	const char *const
+		*values; /* of the label, n; NULL: they are those of an enum of the kernel's */
+	const char *values_enum, *values_prefix; /* that enum, and how its names begin */
 	uint32_t n;
 	size_t stride;
 };
