@@ -1,0 +1,35 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# The module that docs/adding-a-module.md makes, made: in a copy of the tree, with nothing but what stands there.
+. tests/lib/e2e.sh
+need_root
+PAGE=docs/adding-a-module.md
+TREE=$T/tree
+mkdir -p "$TREE"
+cp -r Makefile bpf gatherer include tests tools user "$TREE/"
+
+python3 - "$PAGE" "$TREE" <<'TEXT' || fail "the files of the page"
+import re, sys
+page, tree = sys.argv[1:]
+files = re.findall(r"<!-- file: (\S+) -->\n```c\n(.*?)```\n", open(page).read(), re.S)
+for name, text in files:
+    with open(f"{tree}/{name}", "x") as f:
+        f.write(text)
+assert len(files) == 4, files
+# the two places that the page names
+name = f"{tree}/user/provider/kernel/modules.h"
+text = open(name).read().replace("\n#endif", "extern const struct module module_migrate;\n\n#endif")
+open(name, "w").write(text)
+name = f"{tree}/user/provider/provider.c"
+text = open(name).read().replace("&producer_proc,", "&module_migrate.ops, &producer_proc,")
+assert "module_migrate" in text
+open(name, "w").write(text)
+TEXT
+unset MAKEFLAGS MAKELEVEL
+make -s -C "$TREE" B="$T" -j"$(nproc)" "$T/bin/tallyd" "$T/tests/kernel/test_migrate" >"$T/make.log" 2>&1 ||
+	fail "it can't be built"
+[ "$(nproc)" -ge 2 ] || skip "needs two CPUs"
+"$T/tests/kernel/test_migrate" >"$T/test.log" 2>&1 || fail "its test: exit code $?"
+"$T/bin/tallyd" --once --state-dir="$T" migrate >"$T/once.log" 2>&1 || fail "tallyd --once migrate"
+grep -q '^bpf_program_runs_total{program="tally_migrate"}' "$T/once.log" || fail "tallyd does not show it"
+pass
