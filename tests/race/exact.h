@@ -42,6 +42,8 @@ struct result {
 };
 
 static char left[256]; /* the directory of a run that has not been released */
+enum { LEFT_RUNS = 4 };
+static pid_t left_runs[LEFT_RUNS]; /* process groups that have not been waited for */
 
 /* How many times longer than in `make check`. */
 static inline long exact_scale(void)
@@ -63,17 +65,30 @@ static inline void find_program(char *out, size_t size, const char *name)
 	snprintf(out, size, "%s/%s", self, name);
 }
 
-/* A test that fails leaves by longjmp: what it made goes here. */
+/* A test that fails leaves by longjmp: what it made goes here, and who counts ends. */
 static inline void remove_left(void)
 {
 	char cmd[300];
 
+	for (size_t i = 0; i < LEFT_RUNS; i++)
+		if (left_runs[i])
+			kill(-left_runs[i], SIGKILL);
+	memset(left_runs, 0, sizeof(left_runs));
 	if (!left[0])
 		return;
 	snprintf(cmd, sizeof(cmd), "rm -rf '%s'", left);
 	if (system(cmd) != 0)
 		perror(cmd);
 	left[0] = '\0';
+}
+
+static inline void replace_left_run(pid_t from, pid_t to)
+{
+	for (size_t i = 0; i < LEFT_RUNS; i++)
+		if (left_runs[i] == from) {
+			left_runs[i] = to;
+			return;
+		}
 }
 
 static inline void run_init(struct run *r, const char *program)
@@ -108,6 +123,7 @@ static inline void run_start(struct run *r, const char *mode, const char *count,
 		_exit(127);
 	}
 	setpgid(r->pid, r->pid);
+	replace_left_run(0, r->pid);
 }
 
 /* Waits for all of the group, orphans too: run_start() made us take them. */
@@ -116,6 +132,7 @@ static inline void run_wait(struct run *r, int *ret_status)
 	cr_assert_eq(waitpid(r->pid, ret_status, 0), r->pid);
 	while (waitpid(-r->pid, NULL, 0) > 0)
 		;
+	replace_left_run(r->pid, 0);
 }
 
 static inline void run_kill(struct run *r)
