@@ -4,6 +4,7 @@
  * make some, too: never less may be counted, and exactly as much in one of the tries in which the kernel
  * counted no other process.
  */
+#include <dirent.h>
 #include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
@@ -145,6 +146,33 @@ Test(process, known_work, .init = setup, .fini = teardown)
 	}
 	printf("known work: %d quiet tries\n", quiet);
 	cr_assert(exact || !quiet, "in none of %d tries", TRIES);
+}
+
+static uint64_t living_processes(void)
+{
+	DIR *d = opendir("/proc");
+	const struct dirent *e;
+	uint64_t n = 0;
+
+	cr_assert_not_null(d);
+	while ((e = readdir(d)))
+		n += e->d_name[0] >= '1' && e->d_name[0] <= '9';
+	closedir(d);
+	return n;
+}
+
+/* However many threads end, no more processes can than there were or came. */
+Test(process, threads_are_no_processes, .init = setup, .fini = teardown)
+{
+	uint64_t living = living_processes(), ends;
+	struct figures a = read_figures(), b;
+
+	make_threads(20 * THREADS + (int)living);
+	b = read_figures();
+	ends = b.ok + b.failed + b.killed - a.ok - a.failed - a.killed;
+	printf("%lu living, %lu came, %lu ended\n", living, b.processes - a.processes, ends);
+	cr_assert_geq(b.threads - a.threads, 20 * THREADS + living);
+	cr_assert_leq(ends, living + b.processes - a.processes);
 }
 
 /* Each of our readings lies between two of the kernel's. */
