@@ -285,6 +285,11 @@ TALLY_SLOW_ uint64_t tally_generation_(void)
 	struct tally_process_ *p = &tally_process_;
 	uint32_t pid = tally_sys_getpid_(), idle = 0;
 
+	/* a filter refuses it: two processes of one number would take each other for dead */
+	if ((int32_t)pid <= 0) {
+		tally_thread_.retry = TALLY_RETRY_;
+		return 0;
+	}
 	if (!__atomic_load_n(&p->generation, __ATOMIC_ACQUIRE)) {
 		if (tally_may_be_vfork_(pid)) {
 			tally_thread_.retry = TALLY_RETRY_;

@@ -97,6 +97,15 @@ check_links()
 	done
 }
 
+# Each mutant must apply to the tree as it is: else nobody knows whether its test still notices.
+check_mutants()
+{
+	local patch out
+	sources 'tests/mutants/*.patch' | while IFS= read -r patch; do
+		out=$(git apply --check "$patch" 2>&1) || echo "$patch: $out"
+	done
+}
+
 # grep says 1 when it finds nothing, which is what is wanted here.
 quiet()
 {
@@ -112,4 +121,5 @@ check "spaces at line ends" quiet check_spaces
 check "line lengths" quiet check_columns
 check "links" check_links
 check "scripts" check_scripts
+check "mutants apply" check_mutants
 exit "$WRONG"
