@@ -502,12 +502,17 @@ Test(sched, what_a_kernel_lacks_is_named)
 Test(sched, map_is_frozen, .init = setup, .fini = teardown)
 {
 	struct sched_cpu zero = {0};
-	uint32_t key = 0;
+	uint32_t key = 0, map = 0, size = sizeof(struct bpf_prog_info);
+	struct bpf_prog_info info = {.nr_map_ids = 1, .map_ids = (uintptr_t)&map};
 	unsigned id = 0;
 	int fd;
 
-	cr_assert_neq(find_fdinfo(getpid(), "map_id:", &id), -1);
-	fd = bpf_map_get_fd_by_id(id);
+	cr_assert_neq(find_fdinfo(getpid(), "prog_id:", &id), -1);
+	fd = bpf_prog_get_fd_by_id(id);
+	cr_assert_geq(fd, 0);
+	cr_assert_eq(bpf_obj_get_info_by_fd(fd, &info, &size), 0);
+	close(fd);
+	fd = bpf_map_get_fd_by_id(map);
 	cr_assert_geq(fd, 0);
 	cr_assert_neq(bpf_map_update_elem(fd, &key, &zero, BPF_ANY), 0);
 	cr_assert_eq(errno, EPERM);

@@ -7,6 +7,8 @@
  */
 #include "user/provider/kernel/module.h"
 
+#include <bpf/bpf.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,8 +22,8 @@
 
 struct state {
 	const struct module *module;
-	struct bpf_object *object;
-	struct bpf_link *links[MODULE_PROGRAMS_MAX];
+	struct bpf_object *object; /* NULL once all is loaded: it takes a lot of memory */
+	int programs[MODULE_PROGRAMS_MAX], links[MODULE_PROGRAMS_MAX]; /* descriptors; -1: none */
 	bool loaded[MODULE_PROGRAMS_MAX];
 	const char *cpus; /* ncpus structs, written by the kernel */
 	uint32_t ncpus;
@@ -457,6 +459,21 @@ static int load_object(struct state *s)
 	return rc;
 }
 
+/* Keeps the descriptors of the programs. Maps live by the programs and by what is mapped. */
+static int keep_programs(struct state *s)
+{
+	for (size_t i = 0; i < s->module->nprograms; i++) {
+		if (!s->loaded[i])
+			continue;
+		s->programs[i] = fcntl(bpf_program__fd(find_program(s, i)), F_DUPFD_CLOEXEC, 0);
+		if (s->programs[i] < 0)
+			return -errno;
+	}
+	bpf_object__close(s->object);
+	s->object = NULL;
+	return 0;
+}
+
 /*
  * After a load that failed with rc: programs that lack something are left out. Returns 0 if it was that
  * and there are others, else the error of the first.
@@ -504,6 +521,8 @@ static int load(struct state *s, struct errmsg *e)
 		if (m->values_enum)
 			rc = load_enum_names(m->values_enum, m->values_prefix, m->n, &s->names[i]);
 	}
+	if (!rc)
+		rc = keep_programs(s);
 	return rc ? err_set(e, rc, "%s: %s", s->module->ops.name, strerror(-rc)) : 0;
 }
 
@@ -514,12 +533,12 @@ static int attach(struct state *s, bool attached)
 	int rc = 0;
 
 	for (size_t i = 0; i < s->module->nprograms; i++) {
-		if (!attached) {
-			bpf_link__destroy(s->links[i]);
-			s->links[i] = NULL;
-		} else if (s->loaded[i] && !s->links[i]) {
-			s->links[i] = bpf_program__attach(find_program(s, i));
-			rc = s->links[i] ? rc : -errno;
+		if (!attached && s->links[i] >= 0) {
+			close(s->links[i]);
+			s->links[i] = -1;
+		} else if (attached && s->programs[i] >= 0 && s->links[i] < 0) {
+			s->links[i] = bpf_raw_tracepoint_open(NULL, s->programs[i]);
+			rc = s->links[i] < 0 ? -errno : rc;
 		}
 	}
 	return rc;
@@ -540,6 +559,9 @@ static void state_free(struct state *s)
 	if (s->slots)
 		munmap((void *)s->slots, s->nslots * sizeof(*s->slots));
 	bpf_object__close(s->object);
+	for (size_t i = 0; i < MODULE_PROGRAMS_MAX; i++)
+		if (s->programs[i] >= 0)
+			close(s->programs[i]);
 	for (size_t i = 0; i < MODULE_METRICS_MAX; i++)
 		free(s->names[i]);
 	group_release(&s->group);
@@ -561,6 +583,8 @@ static int state_new(const struct module *m, const struct provider_env *env, str
 	if (!s)
 		return -ENOMEM;
 	s->module = m;
+	for (size_t i = 0; i < MODULE_PROGRAMS_MAX; i++)
+		s->programs[i] = s->links[i] = -1;
 	s->ncpus = (uint32_t)ncpus;
 	s->nslots = m->slots ? 1 + m->slots->count() : 1;
 	if (s->nslots > TALLY_SLOTS_MAX)
