@@ -537,6 +537,7 @@ static int attach(struct state *s, bool attached)
 			close(s->links[i]);
 			s->links[i] = -1;
 		} else if (attached && s->programs[i] >= 0 && s->links[i] < 0) {
+			/* for tp_btf, which has the tracepoint in the program */
 			s->links[i] = bpf_raw_tracepoint_open(NULL, s->programs[i]);
 			rc = s->links[i] < 0 ? -errno : rc;
 		}
