@@ -26,7 +26,7 @@ refused 2 "section" <<<$'[gatherer]\nname = x'
 refused 3 "neither" <<<$'[tallyd]\nname = x\n\tand more of it'
 refused 2 "'loud' is no value for 'log-level': give error, warning, notice, info or debug" \
 	<<<$'[tallyd]\nlog-level = loud'
-refused 3 "'nosuch' is no value for 'producers': unknown producer .*known are: segments, .*, proc, self" \
+refused 3 "'nosuch' is no value for 'producers': unknown producer .*known are: default, segments, .*, proc, self" \
 	<<<$'[tallyd]\nproducers = proc\nproducers = self, nosuch'
 refused 2 "'name': it must not be empty" <<<$'[tallyd]\nname ='
 refused 2 "unknown option 'run-dir'" <<<$'[tallyd]\nrun-dir = /run/tally'
@@ -41,6 +41,11 @@ for wrong in log-level=loud name= producers= producers=' ' user= state-dir= segm
 	[ ! -e "$T/state" ] || fail "--$wrong made the state directory"
 done
 contains "levels" "$("$B/bin/tallyd" --help)" '--log-level=LEVEL +error, warning, notice'
+contains "producers" "$("$B/bin/tallyd" --help)" '^   sched +context switches'
+for list in nosuch +nosuch default,-nosuch; do
+	must_fail 2 "$B/bin/tallyd" --foreground "--producers=$list" --state-dir "$T/state"
+	contains "what is known" "$(cat "$T/out")" "unknown producer 'nosuch'; known are: default, segments, "
+done
 must_fail 2 "$B/bin/tallyd" --foreground --producers nosuch --state-dir "$T/state" \
 	--segment-dir "$T/seg" --user "$(id -un)"
 rm -rf "$T/state"

@@ -477,6 +477,23 @@ Test(sched, missing_capabilities_are_named, .init = cr_redirect_stderr)
 	cr_assert_stderr_eq_str("");
 }
 
+/* What a module needs besides those two; no module that is on by default does. */
+Test(sched, further_capabilities_are_named)
+{
+	static const struct module_capability admin = {CAP_NET_ADMIN, "CAP_NET_ADMIN"};
+	struct module needy = module_sched;
+	struct producer p = {.ops = &needy.ops};
+	struct provider_env env = {.interval_ns = NSEC_PER_SEC};
+	struct errmsg e = {""};
+
+	needy.capability = &admin;
+	cr_assert_eq(needy.ops.open(&p, &env, &e), 0, "%s", e.text);
+	needy.ops.close(&p);
+	drop_all_privileges();
+	cr_assert_eq(needy.ops.open(&p, &env, &e), -EPERM);
+	cr_assert(strstr(e.text, "sched: CAP_NET_ADMIN is missing"), "%s", e.text);
+}
+
 Test(sched, missing_types_are_named, .init = cr_redirect_stderr)
 {
 	struct errmsg e = {""};

@@ -99,6 +99,13 @@ static void print_needs(const struct module *m)
 static void print_module(const struct module *m)
 {
 	printf("\n### `%s`: %s\n\n", m->ops.name, m->ops.help);
+	if (m->ops.opt_in)
+		printf("Opt-in: %s.", m->ops.opt_in);
+	else
+		printf("On by default.");
+	if (m->capability)
+		printf(" Needs `%s` besides `CAP_BPF` and `CAP_PERFMON`.", m->capability->name);
+	printf("\n\n");
 	printf("| metric | type | unit | labels | | source |\n|---|---|---|---|---|---|\n");
 	for (size_t i = 0; i < m->nmetrics; i++)
 		print_metric(m, &m->metrics[i]);

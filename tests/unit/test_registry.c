@@ -115,6 +115,52 @@ Test(registry, names_and_numbers_are_limited)
 	cr_expect(strstr(e.text, "'p3'"), "%s", e.text);
 }
 
+/* The list is text, as in the configuration. */
+static bool wanted(const struct producer_ops *ops, const char *list)
+{
+	const char *names[8] = {NULL};
+	char text[64];
+	size_t n = 0;
+
+	snprintf(text, sizeof(text), "%s", list);
+	for (char *at = strtok(text, ","); at; at = strtok(NULL, ","))
+		names[n++] = at;
+	return producer_is_wanted(ops, names);
+}
+
+Test(registry, opt_in_is_asked_for)
+{
+	static const struct {
+		const char *list;
+		bool plain, other, opt_in;
+	} cases[] = {
+		{"", true, true, false},
+		{"default", true, true, false},
+		{"plain", true, false, false},
+		{"dear", false, false, true},
+		{"+dear", true, true, true},
+		{"default,dear", true, true, true},
+		{"-plain", false, true, false},
+		{"-plain,+dear", false, true, true},
+		{"dear,-dear", false, false, false},
+		{"-dear,+dear", true, true, true},
+		{"dear,default,-other", true, false, true},
+		{"+plain", true, true, false},
+		{"dear,+plain", true, false, true},
+		{"default,-default,dear", false, false, true},
+	};
+	const struct producer_ops plain = {.name = "plain"}, other = {.name = "other"},
+				  dear = {.name = "dear", .opt_in = "it costs"};
+
+	cr_expect(producer_is_wanted(&plain, NULL));
+	cr_expect_not(producer_is_wanted(&dear, NULL));
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		cr_expect_eq(wanted(&plain, cases[i].list), cases[i].plain, "%s", cases[i].list);
+		cr_expect_eq(wanted(&other, cases[i].list), cases[i].other, "%s", cases[i].list);
+		cr_expect_eq(wanted(&dear, cases[i].list), cases[i].opt_in, "%s", cases[i].list);
+	}
+}
+
 Test(registry, failures_stay_apart)
 {
 	static const struct producer_ops bad_open = {"bad_open", "", open_fails, stats_ok,

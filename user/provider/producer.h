@@ -41,6 +41,8 @@ struct producer_ops {
 	int (*open)(struct producer *p, const struct provider_env *env, struct errmsg *e);
 	int (*get_stats)(struct producer *p, struct snapshot *s);
 	void (*close)(struct producer *p);
+	/* Why it is only opened where it is asked for by name, one short line; NULL: it is on by default. */
+	const char *opt_in;
 };
 
 struct producer {
@@ -70,6 +72,13 @@ struct registry {
  * get_stats and close are all required), -EEXIST for a second one of the same name, -E2BIG.
  */
 int registry_add(struct registry *r, const struct producer_ops *ops, struct errmsg *e);
+
+/*
+ * Whether a list of names has this producer: NULL-terminated; NULL or empty is "default", which stands for
+ * all that are not opt-in. "+name" adds, "-name" takes away, and a list that begins with either begins
+ * with the default. The last word about a producer holds.
+ */
+bool producer_is_wanted(const struct producer_ops *ops, const char *const *names);
 
 /* The producers of this program that are no modules (user/provider/kernel/modules.h). */
 extern const struct producer_ops producer_segments, producer_proc, producer_self;

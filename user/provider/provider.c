@@ -38,28 +38,35 @@ struct provider {
 
 /* --- making ---------------------------------------------------------------------------------- */
 
-static bool is_wanted(const struct producer_ops *ops, const char *const *names)
-{
-	if (!names || !names[0])
-		return true;
-	for (; *names; names++)
-		if (!strcmp(*names, ops->name))
-			return true;
-	return false;
-}
-
 int provider_check_name(const char *name, struct errmsg *e)
 {
-	char known[256] = "";
+	const char *plain = name + (*name == '+' || *name == '-');
+	char known[512] = "default";
 
+	if (!strcmp(plain, "default"))
+		return 0;
 	for (const struct producer_ops *const *ops = provider_producers; *ops; ops++) {
 		size_t n = strlen(known);
 
-		if (!strcmp((*ops)->name, name))
+		if (!strcmp((*ops)->name, plain))
 			return 0;
-		snprintf(known + n, sizeof(known) - n, "%s%s", n ? ", " : "", (*ops)->name);
+		snprintf(known + n, sizeof(known) - n, ", %s", (*ops)->name);
 	}
-	return err_set(e, -EINVAL, "unknown producer '%.60s'; known are: %s", name, known);
+	return err_set(e, -EINVAL, "unknown producer '%.60s'; known are: %s", plain, known);
+}
+
+void provider_describe(struct buf *out)
+{
+	buf_printf(out, "%s",
+		"Producers; with * only where they are asked for, as --producers=+NAME:\n");
+	for (const struct producer_ops *const *ops = provider_producers; *ops; ops++) {
+		const char *why = (*ops)->opt_in;
+
+		buf_printf(out, "%s %-14s %s\n", why ? " *" : "  ", (*ops)->name, (*ops)->help);
+		if (why)
+			buf_printf(out, "%18s%s\n", "", why);
+	}
+	buf_put_u8(out, 0);
 }
 
 static int check_names(const char *const *names, struct errmsg *e)
@@ -141,7 +148,9 @@ static int open_producers(struct provider *p, const struct provider_config *cfg,
 	const struct provider_env *env, struct errmsg *e)
 {
 	for (const struct producer_ops *const *ops = provider_producers; *ops; ops++) {
-		int err = is_wanted(*ops, cfg->producers) ? registry_add(&p->registry, *ops, e) : 0;
+		int err = producer_is_wanted(*ops, cfg->producers)
+				  ? registry_add(&p->registry, *ops, e)
+				  : 0;
 
 		if (err)
 			return err;

@@ -43,12 +43,14 @@ struct provider_config {
 	const char *state_dir, *segment_dir, *proc_dir; /* kept by the caller */
 	uint64_t interval_ns;
 	uint64_t ring_bytes;
-	const char *const *producers; /* names, NULL-terminated; NULL: all */
+	const char *const *producers; /* as producer_is_wanted() takes them */
 	bool read_only; /* --once: nothing is written or removed */
 };
 
-/* Whether a producer of that name is known: -EINVAL with the list of those that are. */
+/* Whether a producer of that name, with + or - before it or not, is known: -EINVAL with the list of those that are. */
 int provider_check_name(const char *name, struct errmsg *e);
+/* A list of the producers for --help, with a NUL at its end: what each reads, and why some are opt-in. */
+void provider_describe(struct buf *out);
 /*
  * Opens the producers that are wanted. One that can't be opened is logged and left out.
  * -EINVAL for an unknown name, as provider_check_name().

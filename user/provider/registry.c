@@ -36,6 +36,20 @@ int registry_add(struct registry *r, const struct producer_ops *ops, struct errm
 	return 0;
 }
 
+bool producer_is_wanted(const struct producer_ops *ops, const char *const *names)
+{
+	bool wanted = !names || !names[0] || names[0][0] == '+' || names[0][0] == '-';
+
+	wanted = wanted && !ops->opt_in;
+	for (; names && *names; names++) {
+		const char *name = *names + (**names == '+' || **names == '-');
+
+		if (!strcmp(name, ops->name) || (!strcmp(name, "default") && !ops->opt_in))
+			wanted = **names != '-';
+	}
+	return wanted;
+}
+
 size_t registry_open(struct registry *r, const struct provider_env *env)
 {
 	for (size_t i = 0; i < r->n; i++) {

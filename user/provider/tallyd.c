@@ -109,7 +109,8 @@ static int read_options(struct options *o, int argc, char **argv, int *ret_first
 			.check = conf_check_not_empty},
 		{"name", CONF_STRING, &o->name, "NAME", "what people call this node",
 			.check = conf_check_not_empty},
-		{"producers", CONF_LIST, &o->producers, "LIST", "what to read; all by default",
+		{"producers", CONF_LIST, &o->producers, "LIST",
+			"what to read: names, or +NAME and -NAME to change what is read by default",
 			.check = provider_check_name},
 		{"log-level", CONF_STRING, &o->log_level, "LEVEL", CONF_LEVELS,
 			.check = conf_check_level},
@@ -123,7 +124,8 @@ static int read_options(struct options *o, int argc, char **argv, int *ret_first
 			.only_cli = true},
 		{0},
 	};
-	const struct conf_program prog = {
+	struct buf epilog = BUF_INIT;
+	struct conf_program prog = {
 		.name = "tallyd",
 		.summary = "Takes snapshots of the counters of programs and of the kernel, keeps "
 			   "them in a ring on disk, and hands them to a gatherer.",
@@ -132,7 +134,13 @@ static int read_options(struct options *o, int argc, char **argv, int *ret_first
 		.options = table,
 	};
 
-	return conf_load(&prog, argc, argv, ret_first, e);
+	int err;
+
+	provider_describe(&epilog);
+	prog.epilog = buf_error(&epilog) ? NULL : (const char *)epilog.data;
+	err = conf_load(&prog, argc, argv, ret_first, e);
+	buf_release(&epilog);
+	return err;
 }
 
 /* --- one snapshot as text -------------------------------------------------------------------- */

@@ -49,16 +49,38 @@ static bool capability_held(const struct __user_cap_data_struct *data, unsigned 
 	return data[CAP_TO_INDEX(cap)].effective & CAP_TO_MASK(cap);
 }
 
+/* All are 0 where it fails: none is held. */
+static void capabilities_read(struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3])
+{
+	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+
+	memset(data, 0, _LINUX_CAPABILITY_U32S_3 * sizeof(data[0]));
+	if (syscall(SYS_capget, &head, data))
+		memset(data, 0, _LINUX_CAPABILITY_U32S_3 * sizeof(data[0]));
+}
+
 /* CAP_SYS_ADMIN includes both others. */
 static bool capabilities_suffice(void)
 {
-	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
-	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {{0}};
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
 
-	if (syscall(SYS_capget, &head, data))
-		return false;
+	capabilities_read(data);
 	return capability_held(data, CAP_SYS_ADMIN) ||
 	       (capability_held(data, CAP_BPF) && capability_held(data, CAP_PERFMON));
+}
+
+int load_check_capability(unsigned number, const char *name, const char *module, struct errmsg *e)
+{
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
+
+	capabilities_read(data);
+	if (capability_held(data, number))
+		return 0;
+	return err_set(e, -EPERM,
+		"%s: %s is missing, which it needs besides CAP_BPF and CAP_PERFMON; start as root "
+		"or "
+		"grant it",
+		module, name);
 }
 
 static bool btf_has_tracepoint(const struct btf *btf, const char *name)

@@ -26,6 +26,12 @@ struct load_needs {
 	unsigned args; /* how many the tracepoint must have; older kernels may give fewer. 0: any */
 };
 
+/*
+ * 0 if this thread has capability `number`, CAP_NAME; else -EPERM and what to do about it. For what needs more than
+ * CAP_BPF and CAP_PERFMON.
+ */
+int load_check_capability(unsigned number, const char *name, const char *module, struct errmsg *e);
+
 /* Between the two libbpf prints nothing; what it would have said first is kept for the message. */
 void load_begin(void);
 void load_end(void);

@@ -607,8 +607,13 @@ int module_open(struct producer *p, const struct provider_env *env, struct errms
 {
 	const struct module *m = (const struct module *)p->ops;
 	struct state *s;
-	int rc = state_new(m, env, &s);
+	int rc = m->capability ? load_check_capability(
+					 m->capability->number, m->capability->name, m->ops.name, e)
+			       : 0;
 
+	if (rc)
+		return rc;
+	rc = state_new(m, env, &s);
 	if (rc)
 		return err_set(e, rc,
 			rc == -ENOMEM ? "%s: no memory"

@@ -62,12 +62,19 @@ struct module_slots {
 	uint32_t (*count)(void); /* how many slots are wanted on this machine; some are added */
 };
 
+struct module_capability {
+	unsigned number;
+	const char *name; /* "CAP_NET_ADMIN" */
+};
+
 struct module {
 	struct producer_ops ops; /* first: a producer finds its module by it */
 	const void *(*elf)(size_t *ret_size); /* the object, NAME_bpf__elf_bytes of its skeleton */
 	const char *cpu_map; /* name of the map of per-CPU structs */
 	size_t cpu_size;
 	const struct module_slots *slots; /* NULL: none */
+	/* What it needs besides CAP_BPF and CAP_PERFMON, NULL: nothing. Without it the module is not opened. */
+	const struct module_capability *capability;
 	const struct module_program *programs;
 	size_t nprograms;
 	const struct module_metric *metrics;
