@@ -12,7 +12,7 @@
 
 struct protocol_metric {
 	const char *protocol, *key; /* as in the file */
-	struct proc_metric metric;
+	struct sink_metric metric;
 };
 
 /* In the order of the file. In brackets node_exporter's name, where it has the same. */
@@ -178,7 +178,7 @@ static const struct protocol_metric netstat[] = {
 	{0},
 };
 
-static const struct proc_metric *find_key(const struct protocol_metric *table,
+static const struct sink_metric *find_key(const struct protocol_metric *table,
 	const struct proc_text *protocol, const struct proc_text *key)
 {
 	for (; table->key; table++)
@@ -189,13 +189,13 @@ static const struct proc_metric *find_key(const struct protocol_metric *table,
 
 /* Values are numbers, but for MaxConn of Tcp, which is -1, and gauges of dead kernels. */
 static int walk_protocol(const struct proc_text *protocol, struct proc_text *keys,
-	struct proc_text *values, const struct protocol_metric *table, struct proc_sink *k)
+	struct proc_text *values, const struct protocol_metric *table, struct sink *k)
 {
 	struct proc_text key, value;
 	uint64_t v;
 
 	while (next_word(keys, &key)) {
-		const struct proc_metric *m = find_key(table, protocol, &key);
+		const struct sink_metric *m = find_key(table, protocol, &key);
 
 		if (!next_word(values, &value))
 			return -EBADMSG;
@@ -203,14 +203,13 @@ static int walk_protocol(const struct proc_text *protocol, struct proc_text *key
 			continue;
 		if (!next_number(&value, &v))
 			return -EBADMSG;
-		proc_put(k, m, NULL, v);
+		sink_put(k, m, NULL, v);
 	}
 	return at_end(values) ? 0 : -EBADMSG;
 }
 
 /* "Tcp: ActiveOpens PassiveOpens ...", "Tcp: 15 16 ..." */
-static int walk_protocols(
-	struct proc_text t, const struct protocol_metric *table, struct proc_sink *k)
+static int walk_protocols(struct proc_text t, const struct protocol_metric *table, struct sink *k)
 {
 	struct proc_text keys, values, protocol, again;
 	int err = 0;
@@ -227,12 +226,12 @@ static int walk_protocols(
 	return err;
 }
 
-int proc_walk_snmp(struct proc_text t, struct proc_sink *k)
+int proc_walk_snmp(struct proc_text t, struct sink *k)
 {
 	return walk_protocols(t, snmp, k);
 }
 
-int proc_walk_netstat(struct proc_text t, struct proc_sink *k)
+int proc_walk_netstat(struct proc_text t, struct sink *k)
 {
 	return walk_protocols(t, netstat, k);
 }
@@ -240,15 +239,14 @@ int proc_walk_netstat(struct proc_text t, struct proc_sink *k)
 /* --- sockstat ----------------------------------------------------------------------------------- */
 
 /* "TCP: inuse 5 orphan 0 tw 0 alloc 7 mem 1"; mem is in pages. */
-static int walk_sockets(
-	const struct proc_text *protocol, struct proc_text *line, struct proc_sink *k)
+static int walk_sockets(const struct proc_text *protocol, struct proc_text *line, struct sink *k)
 {
-	static const struct proc_metric sockets = {"sockets", "",
+	static const struct sink_metric sockets = {"sockets", "",
 		"Sockets, by protocol and state (node_exporter: node_sockstat_*)", METRIC_GAUGE};
-	static const struct proc_metric memory = {"socket_memory_bytes", "bytes",
+	static const struct sink_metric memory = {"socket_memory_bytes", "bytes",
 		"Memory of sockets, by protocol (node_exporter: node_sockstat_*_mem_bytes)",
 		METRIC_GAUGE};
-	const struct proc_label name = {"protocol", protocol->p, length(protocol) - 1};
+	const struct sink_label name = {"protocol", protocol->p, length(protocol) - 1};
 	struct proc_text state;
 	uint64_t v;
 
@@ -256,18 +254,18 @@ static int walk_sockets(
 		if (!next_number(line, &v))
 			return -EBADMSG;
 		if (is_word(&state, "mem"))
-			proc_put(k, &memory, (struct proc_label[]){name, {NULL}},
+			sink_put(k, &memory, (struct sink_label[]){name, {NULL}},
 				v * (uint64_t)sysconf(_SC_PAGESIZE));
 		else if (!is_word(&state, "memory"))
-			proc_put(k, &sockets,
-				(struct proc_label[]){
+			sink_put(k, &sockets,
+				(struct sink_label[]){
 					name, {"state", state.p, length(&state)}, {NULL}},
 				v);
 	}
 	return 0;
 }
 
-int proc_walk_sockstat(struct proc_text t, struct proc_sink *k)
+int proc_walk_sockstat(struct proc_text t, struct sink *k)
 {
 	struct proc_text line, protocol;
 	int err = 0;
@@ -306,9 +304,9 @@ static bool next_hex(struct proc_text *t, uint64_t *ret)
 }
 
 /* A line for each CPU that is on, of numbers of 32 bits; the 13th, since 5.10, is the CPU's own number. */
-int proc_walk_softnet(struct proc_text t, struct proc_sink *k)
+int proc_walk_softnet(struct proc_text t, struct sink *k)
 {
-	static const struct proc_metric metrics[3] = {
+	static const struct sink_metric metrics[3] = {
 		{"softnet_packets", "",
 			"Packets taken in by a CPU "
 			"(node_exporter: node_softnet_processed_total)",
@@ -338,8 +336,8 @@ int proc_walk_softnet(struct proc_text t, struct proc_sink *k)
 			number = v[12];
 		snprintf(cpu, sizeof(cpu), "%llu", (unsigned long long)number);
 		for (size_t i = 0; i < 3; i++)
-			proc_put(k, &metrics[i],
-				(struct proc_label[]){{"cpu", cpu, strlen(cpu)}, {NULL}}, v[i]);
+			sink_put(k, &metrics[i],
+				(struct sink_label[]){{"cpu", cpu, strlen(cpu)}, {NULL}}, v[i]);
 	}
 	return 0;
 }

@@ -18,9 +18,9 @@
 #define CPU_STEP_BACK 300u
 
 static uint64_t tick_factor = 1;
-static struct proc_metric cpu_seconds = {"cpu_seconds", "seconds",
+static struct sink_metric cpu_seconds = {"cpu_seconds", "seconds",
 	"Time that a CPU spent in each mode", METRIC_COUNTER, -2, CPU_STEP_BACK};
-static struct proc_metric cpu_guest_seconds = {"cpu_guest_seconds", "seconds",
+static struct sink_metric cpu_guest_seconds = {"cpu_guest_seconds", "seconds",
 	"Time that a CPU ran virtual machines, which cpu_seconds holds as well", METRIC_COUNTER, -2,
 	CPU_STEP_BACK};
 
@@ -35,11 +35,11 @@ void proc_set_ticks(long per_second)
 }
 
 /* "cpu3 user nice system idle iowait irq softirq steal guest guest_nice"; older ones end sooner. */
-static int walk_cpu(const struct proc_text *name, struct proc_text *line, struct proc_sink *k)
+static int walk_cpu(const struct proc_text *name, struct proc_text *line, struct sink *k)
 {
 	static const char *const modes[] = {
 		"user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal"};
-	struct proc_label labels[3] = {{"cpu", name->p + 3, length(name) - 3}, {"mode"}};
+	struct sink_label labels[3] = {{"cpu", name->p + 3, length(name) - 3}, {"mode"}};
 	uint64_t v;
 
 	for (size_t i = 0; i < 10 && !at_end(line); i++) {
@@ -47,16 +47,16 @@ static int walk_cpu(const struct proc_text *name, struct proc_text *line, struct
 			return -EBADMSG;
 		labels[1].value = i < 8 ? modes[i] : modes[i - 8];
 		labels[1].len = strlen(labels[1].value);
-		proc_put(k, i < 8 ? &cpu_seconds : &cpu_guest_seconds, labels, v * tick_factor);
+		sink_put(k, i < 8 ? &cpu_seconds : &cpu_guest_seconds, labels, v * tick_factor);
 	}
 	return 0;
 }
 
-static int walk_stat(struct proc_text t, struct proc_sink *k)
+static int walk_stat(struct proc_text t, struct sink *k)
 {
 	static const struct {
 		const char *word;
-		struct proc_metric metric;
+		struct sink_metric metric;
 	} single[] = {
 		{"intr", {"interrupts", "", "Interrupts served", METRIC_COUNTER}},
 		{"ctxt", {"context_switches", "", "Context switches on all CPUs", METRIC_COUNTER}},
@@ -82,7 +82,7 @@ static int walk_stat(struct proc_text t, struct proc_sink *k)
 				continue;
 			if (!next_number(&line, &v))
 				return -EBADMSG;
-			proc_put(k, &single[i].metric, NULL, v);
+			sink_put(k, &single[i].metric, NULL, v);
 		}
 	}
 	return err;
@@ -130,28 +130,28 @@ static bool memory_name(struct proc_text key, char *out, size_t size)
 	return key.p == key.end && n > strlen("memory_");
 }
 
-static int put_huge_pages(struct proc_text key, uint64_t v, struct proc_sink *k)
+static int put_huge_pages(struct proc_text key, uint64_t v, struct sink *k)
 {
-	static const struct proc_metric metric = {
+	static const struct sink_metric metric = {
 		"memory_huge_pages", "", "Huge pages of the default size, by state", METRIC_GAUGE};
 	const size_t prefix = strlen("HugePages_");
 	char state[32];
-	struct proc_label labels[2] = {{"state", state}};
+	struct sink_label labels[2] = {{"state", state}};
 
 	if (!begins(&key, "HugePages_") || length(&key) - prefix >= sizeof(state))
 		return 0;
 	for (const char *p = key.p + prefix; p < key.end; p++)
 		state[labels[0].len++] = (char)tolower((unsigned char)*p);
-	proc_put(k, &metric, labels, v);
+	sink_put(k, &metric, labels, v);
 	return 0;
 }
 
 /* "MemTotal:       16336988 kB"; those without kB count huge pages. */
-static int walk_memory_line(struct proc_text line, struct proc_sink *k)
+static int walk_memory_line(struct proc_text line, struct sink *k)
 {
 	struct proc_text key, unit;
 	char name[80], help[160];
-	struct proc_metric m = {name, "bytes", help, METRIC_GAUGE};
+	struct sink_metric m = {name, "bytes", help, METRIC_GAUGE};
 	uint64_t v;
 	size_t n;
 
@@ -169,11 +169,11 @@ static int walk_memory_line(struct proc_text line, struct proc_sink *k)
 	spell_out(name, sizeof(name));
 	if (k->build)
 		snprintf(help, sizeof(help), "%.*s of /proc/meminfo", (int)length(&key), key.p);
-	proc_put(k, &m, NULL, v);
+	sink_put(k, &m, NULL, v);
 	return 0;
 }
 
-static int walk_meminfo(struct proc_text t, struct proc_sink *k)
+static int walk_meminfo(struct proc_text t, struct sink *k)
 {
 	struct proc_text line;
 
@@ -202,11 +202,11 @@ static bool is_event(const struct proc_text *key)
 	return false;
 }
 
-static int walk_vmstat(struct proc_text t, struct proc_sink *k)
+static int walk_vmstat(struct proc_text t, struct sink *k)
 {
 	struct proc_text line, key;
 	char name[80] = "vmstat_", help[120];
-	struct proc_metric m = {name, "", help};
+	struct sink_metric m = {name, "", help};
 	uint64_t v;
 
 	while (next_line(&t, &line)) {
@@ -220,7 +220,7 @@ static int walk_vmstat(struct proc_text t, struct proc_sink *k)
 			snprintf(help, sizeof(help), "%s of /proc/vmstat", name + 7);
 		}
 		spell_out(name, sizeof(name));
-		proc_put(k, &m, NULL, v);
+		sink_put(k, &m, NULL, v);
 	}
 	return 0;
 }
@@ -244,9 +244,9 @@ static bool next_hundredths(struct proc_text *t, uint64_t *ret)
 }
 
 /* "0.86 0.64 0.35 2/91 2134": load over 1, 5, 15 minutes; running / all threads; newest pid */
-static int walk_loadavg(struct proc_text t, struct proc_sink *k)
+static int walk_loadavg(struct proc_text t, struct sink *k)
 {
-	static const struct proc_metric loads[] = {
+	static const struct sink_metric loads[] = {
 		{"load1", "", "Threads that run, wait or are blocked, mean of 1 minute",
 			METRIC_GAUGE, -2},
 		{"load5", "", "Threads that run, wait or are blocked, mean of 5 minutes",
@@ -254,7 +254,7 @@ static int walk_loadavg(struct proc_text t, struct proc_sink *k)
 		{"load15", "", "Threads that run, wait or are blocked, mean of 15 minutes",
 			METRIC_GAUGE, -2},
 	};
-	static const struct proc_metric threads = {
+	static const struct sink_metric threads = {
 		"threads", "", "Threads that exist", METRIC_GAUGE};
 	struct proc_text line, word, all;
 	const char *slash;
@@ -265,7 +265,7 @@ static int walk_loadavg(struct proc_text t, struct proc_sink *k)
 	for (size_t i = 0; i < 3; i++) {
 		if (!next_hundredths(&line, &v))
 			return -EBADMSG;
-		proc_put(k, &loads[i], NULL, v);
+		sink_put(k, &loads[i], NULL, v);
 	}
 	if (!next_word(&line, &word))
 		return -EBADMSG;
@@ -273,7 +273,7 @@ static int walk_loadavg(struct proc_text t, struct proc_sink *k)
 	all = (struct proc_text){slash ? slash + 1 : word.end, word.end};
 	if (!next_number(&all, &v))
 		return -EBADMSG;
-	proc_put(k, &threads, NULL, v);
+	sink_put(k, &threads, NULL, v);
 	return 0;
 }
 
@@ -283,21 +283,21 @@ static int walk_loadavg(struct proc_text t, struct proc_sink *k)
 #define DEVICES_MAX 400u
 
 struct column {
-	struct proc_metric metric;
+	struct sink_metric metric;
 	uint32_t factor;
 };
 
-static int put_columns(struct proc_sink *k, const struct proc_text *device,
-	const struct column *columns, const uint64_t *values, size_t n)
+static int put_columns(struct sink *k, const struct proc_text *device, const struct column *columns,
+	const uint64_t *values, size_t n)
 {
-	const struct proc_label labels[2] = {{"device", device->p, length(device)}};
+	const struct sink_label labels[2] = {{"device", device->p, length(device)}};
 
 	for (size_t i = 0; i < n; i++) {
 		uint64_t v;
 
 		if (__builtin_mul_overflow(values[i], columns[i].factor, &v))
 			return -EBADMSG;
-		proc_put(k, &columns[i].metric, labels, v);
+		sink_put(k, &columns[i].metric, labels, v);
 	}
 	return 0;
 }
@@ -336,9 +336,9 @@ static const struct column disk_columns[] = {
 #define DISK_COLUMNS_MIN 11u /* before kernel 4.18 */
 
 /* "254 0 vda reads merged ..."; devices that were never used (loop3, ram0) are no series. */
-static int walk_diskstats(struct proc_text t, struct proc_sink *k)
+static int walk_diskstats(struct proc_text t, struct sink *k)
 {
-	static const struct proc_metric count = {"disk_devices", "",
+	static const struct sink_metric count = {"disk_devices", "",
 		"Disks that were ever used; the first 400 are series", METRIC_GAUGE};
 	uint64_t values[DISK_COLUMNS], number, devices = 0;
 	struct proc_text line, device;
@@ -359,7 +359,7 @@ static int walk_diskstats(struct proc_text t, struct proc_sink *k)
 		if (++devices <= DEVICES_MAX && put_columns(k, &device, disk_columns, values, n))
 			return -EBADMSG;
 	}
-	proc_put(k, &count, NULL, devices);
+	sink_put(k, &count, NULL, devices);
 	return 0;
 }
 
@@ -385,9 +385,9 @@ static const struct column network_columns[] = {
 #define NETWORK_COLUMNS (sizeof(network_columns) / sizeof(network_columns[0]))
 
 /* Two lines of headings with bars, then "  eth0: bytes packets ..." */
-static int walk_net_dev(struct proc_text t, struct proc_sink *k)
+static int walk_net_dev(struct proc_text t, struct sink *k)
 {
-	static const struct proc_metric count = {"network_devices", "",
+	static const struct sink_metric count = {"network_devices", "",
 		"Network interfaces; the first 400 are series", METRIC_GAUGE};
 	uint64_t values[NETWORK_COLUMNS], devices = 0;
 	struct proc_text line, device;
@@ -412,7 +412,7 @@ static int walk_net_dev(struct proc_text t, struct proc_sink *k)
 			put_columns(k, &device, network_columns, values, NETWORK_COLUMNS))
 			return -EBADMSG;
 	}
-	proc_put(k, &count, NULL, devices);
+	sink_put(k, &count, NULL, devices);
 	return 0;
 }
 
@@ -422,9 +422,9 @@ static int walk_net_dev(struct proc_text t, struct proc_sink *k)
  * "      CPU0  CPU1", then "  NET_RX:  15  7". The columns are possible CPUs, most of which may never come:
  * what was never served is no series.
  */
-static int walk_softirqs(struct proc_text t, struct proc_sink *k)
+static int walk_softirqs(struct proc_text t, struct sink *k)
 {
-	static const struct proc_metric metric = {
+	static const struct sink_metric metric = {
 		"softirqs", "", "Soft interrupts served, by type and CPU", METRIC_COUNTER};
 	struct proc_text line, heads, name, head;
 	char type[32];
@@ -434,7 +434,7 @@ static int walk_softirqs(struct proc_text t, struct proc_sink *k)
 		return -EBADMSG;
 	while (next_line(&t, &line)) {
 		struct proc_text columns = heads;
-		struct proc_label labels[3] = {{"cpu"}, {"type", type}};
+		struct sink_label labels[3] = {{"cpu"}, {"type", type}};
 
 		if (!next_word(&line, &name) || length(&name) < 2 || name.end[-1] != ':' ||
 			length(&name) > sizeof(type))
@@ -448,7 +448,7 @@ static int walk_softirqs(struct proc_text t, struct proc_sink *k)
 			labels[0].value = head.p + 3;
 			labels[0].len = length(&head) - 3;
 			if (v)
-				proc_put(k, &metric, labels, v);
+				sink_put(k, &metric, labels, v);
 		}
 	}
 	return 0;
@@ -457,9 +457,9 @@ static int walk_softirqs(struct proc_text t, struct proc_sink *k)
 /* --- pressure ------------------------------------------------------------------------------------ */
 
 /* "some avg10=0.00 avg60=0.00 avg300=0.00 total=3633184708", then "full ...", in us. */
-static int walk_pressure(struct proc_text t, struct proc_sink *k, const char *resource)
+static int walk_pressure(struct proc_text t, struct sink *k, const char *resource)
 {
-	static const struct proc_metric metric = {"pressure_stall_seconds", "seconds",
+	static const struct sink_metric metric = {"pressure_stall_seconds", "seconds",
 		"Time that some or all tasks waited for a resource "
 		"(node_exporter: node_pressure_*_seconds_total)",
 		METRIC_COUNTER, -6};
@@ -477,27 +477,27 @@ static int walk_pressure(struct proc_text t, struct proc_sink *k, const char *re
 		}
 		if (!found || !next_number(&word, &v))
 			return -EBADMSG;
-		proc_put(k, &metric,
-			(struct proc_label[]){{"kind", kind.p, length(&kind)},
+		sink_put(k, &metric,
+			(struct sink_label[]){{"kind", kind.p, length(&kind)},
 				{"resource", resource, strlen(resource)}, {NULL}},
 			v);
 	}
 	return 0;
 }
 
-static int walk_pressure_cpu(struct proc_text t, struct proc_sink *k)
+static int walk_pressure_cpu(struct proc_text t, struct sink *k)
 {
 	return walk_pressure(t, k, "cpu");
 }
-static int walk_pressure_memory(struct proc_text t, struct proc_sink *k)
+static int walk_pressure_memory(struct proc_text t, struct sink *k)
 {
 	return walk_pressure(t, k, "memory");
 }
-static int walk_pressure_io(struct proc_text t, struct proc_sink *k)
+static int walk_pressure_io(struct proc_text t, struct sink *k)
 {
 	return walk_pressure(t, k, "io");
 }
-static int walk_pressure_irq(struct proc_text t, struct proc_sink *k)
+static int walk_pressure_irq(struct proc_text t, struct sink *k)
 {
 	return walk_pressure(t, k, "irq");
 }

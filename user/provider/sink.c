@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* From parsed text to the series of a group. */
+#include "user/provider/sink.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "user/lib/util.h"
+
+#define SEEN_MAX (2 * SINK_SERIES_MAX)
+
+static uint64_t hash_key(const struct sink_metric *m, const struct sink_label *labels)
+{
+	uint64_t h = hash_bytes(HASH_START, m->name, strlen(m->name) + 1);
+
+	for (; labels && labels->name; labels++) {
+		h = hash_bytes(h, &labels->len, sizeof(labels->len));
+		h = hash_bytes(h, labels->value, labels->len);
+	}
+	return h;
+}
+
+static int grow(struct sink *k)
+{
+	uint64_t **arrays[] = {&k->group->values, &k->next, &k->shape};
+	size_t capacity = k->capacity ? 2 * k->capacity : 64;
+
+	for (size_t i = 0; i < 3; i++) {
+		uint64_t *grown = reallocarray(*arrays[i], capacity, sizeof(uint64_t));
+
+		if (!grown)
+			return -ENOMEM;
+		*arrays[i] = grown;
+	}
+	k->capacity = capacity;
+	return 0;
+}
+
+static int format_labels(const struct sink_label *labels, struct buf *out)
+{
+	const char *names[4], *values[4];
+	char copies[4][128];
+	size_t n = 0;
+
+	for (; labels && labels->name && n < 4; labels++, n++) {
+		size_t len = labels->len < 127 ? labels->len : 127;
+
+		memcpy(copies[n], labels->value, len);
+		copies[n][len] = '\0';
+		names[n] = labels->name;
+		values[n] = copies[n];
+	}
+	return labels_format(out, n, names, values);
+}
+
+static int add_series(struct sink *k, const struct sink_metric *m, const struct sink_label *labels)
+{
+	struct buf text = BUF_INIT;
+	struct series s = {
+		.name = (char *)m->name,
+		.unit = (char *)m->unit,
+		.help = (char *)m->help,
+		.type = m->type,
+		.kind = m->type == METRIC_GAUGE ? VALUE_I64 : VALUE_U64,
+		.scale = m->scale,
+	};
+	int err = k->n == SINK_SERIES_MAX ? -E2BIG : 0;
+
+	if (!err && k->n == k->capacity)
+		err = grow(k);
+	if (!err)
+		err = format_labels(labels, &text);
+	buf_put_u8(&text, 0);
+	if (!err)
+		err = buf_error(&text);
+	if (!err) {
+		s.labels = (char *)text.data;
+		err = schema_add(&k->group->schema, &s);
+	}
+	buf_release(&text);
+	return err;
+}
+
+/* What was seen of this series; the search goes on where the last one ended, for they come in order. */
+static struct sink_seen *find_seen(struct sink *k, uint64_t hash)
+{
+	for (size_t i = 0; i < k->nseen; i++) {
+		size_t at = (k->hint + i) % k->nseen;
+
+		if (k->seen[at].hash == hash) {
+			k->hint = at + 1;
+			return &k->seen[at];
+		}
+	}
+	return NULL;
+}
+
+/* Before the schema goes: what its counters had reached. */
+static int remember_values(struct sink *k)
+{
+	const struct schema *s = &k->group->schema;
+	struct sink_seen *grown;
+
+	grown = s->n ? reallocarray(k->seen, k->nseen + s->n, sizeof(*grown)) : k->seen;
+	if (s->n && !grown)
+		return -ENOMEM;
+	k->seen = grown;
+	for (size_t i = 0; i < s->n; i++) {
+		struct sink_seen *old = find_seen(k, k->shape[i]);
+
+		if (!old) {
+			old = &k->seen[k->nseen++];
+			old->hash = k->shape[i];
+		}
+		old->value = k->group->values[i];
+	}
+	/* Names that come and go without end: forget them, and count everything from now on. */
+	if (k->nseen > SEEN_MAX) {
+		k->nseen = 0;
+		k->stepped_back = true;
+	}
+	return 0;
+}
+
+/* A counter never goes down: a small known step back is held, any other one is a new beginning. */
+static uint64_t check_step(
+	struct sink *k, const struct sink_metric *m, uint64_t old, uint64_t value)
+{
+	if (value >= old)
+		return value;
+	if (old - value <= m->may_step_back)
+		return old;
+	k->stepped_back = true;
+	return value;
+}
+
+void sink_put(struct sink *k, const struct sink_metric *m, const struct sink_label *labels,
+	uint64_t value)
+{
+	uint64_t hash = hash_key(m, labels);
+	const struct sink_seen *seen;
+
+	if (k->err || k->changed)
+		return;
+	if (k->build) {
+		k->err = add_series(k, m, labels);
+		if (k->err)
+			return;
+		k->shape[k->n] = hash;
+		seen = m->type == METRIC_COUNTER ? find_seen(k, hash) : NULL;
+		if (seen)
+			value = check_step(k, m, seen->value, value);
+	} else if (k->n >= k->group->schema.n || k->shape[k->n] != hash) {
+		k->changed = true;
+		return;
+	} else if (k->group->schema.series[k->n].type == METRIC_COUNTER) {
+		value = check_step(k, m, k->group->values[k->n], value);
+	}
+	k->next[k->n++] = value;
+}
+
+static int walk_once(struct sink *k, bool build, sink_walk_fn walk, void *arg)
+{
+	int err;
+
+	k->n = 0;
+	k->build = build;
+	k->changed = false;
+	k->err = 0;
+	err = walk(arg, k);
+	if (err || k->err)
+		return err ? err : k->err;
+	if (!k->n && !k->changed)
+		return -EBADMSG;
+	if (!build && k->n < k->group->schema.n)
+		k->changed = true;
+	return 0;
+}
+
+/* Makes the schema anew. After an error there is none: the next poll tries again. */
+static int build_group(struct sink *k, const char *name, sink_walk_fn walk, void *arg)
+{
+	struct group *g = k->group;
+	int err = remember_values(k);
+
+	schema_release(&g->schema);
+	if (err)
+		return err;
+	g->schema = (struct schema){.interval_ms = k->interval_ms, .start_ns = k->start_ns};
+	g->schema.group = strdup(name);
+	g->version++;
+	err = g->schema.group ? walk_once(k, true, walk, arg) : -ENOMEM;
+	if (err)
+		schema_release(&g->schema);
+	return err;
+}
+
+int sink_take(struct sink *k, const char *name, sink_walk_fn walk, void *arg)
+{
+	struct group *g = k->group;
+	int err;
+
+	k->stepped_back = false;
+	err = g->schema.n ? walk_once(k, false, walk, arg) : 0;
+	if (!err && (!g->schema.n || k->changed))
+		err = build_group(k, name, walk, arg);
+	if (err)
+		return err;
+	/* Only now: half of a damaged file must not be what the next poll is compared with. */
+	memcpy(g->values, k->next, g->schema.n * sizeof(uint64_t));
+	if (k->stepped_back)
+		k->start_ns = (uint64_t)clock_realtime_ns();
+	if (g->schema.start_ns != k->start_ns) {
+		g->schema.start_ns = k->start_ns;
+		g->version++;
+	}
+	return 0;
+}
+
+void sink_release(struct sink *k)
+{
+	free(k->next);
+	free(k->shape);
+	free(k->seen);
+	*k = (struct sink){0};
+}
