@@ -14,6 +14,7 @@
  * A task that is preempted is runnable at once, so it waits from there; a task that is moved to
  * another CPU while it waits begins anew there (the kernel starts its note again).
  */
+#include "bpf/ended.bpf.h"
 #include "bpf/module.bpf.h"
 #include "bpf/sched.h"
 
@@ -55,5 +56,6 @@ int BPF_PROG(tally_sched, bool preempt, struct task_struct *prev, struct task_st
 	begin = own_begin(&c->own);
 	count_switch(c, prev, next);
 	own_end(&c->own, begin);
+	count_end(prev);
 	return 0;
 }

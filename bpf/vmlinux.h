@@ -28,6 +28,7 @@ typedef __u32 __wsum;
 enum bpf_map_type {
 	BPF_MAP_TYPE_HASH = 1,
 	BPF_MAP_TYPE_ARRAY = 2,
+	BPF_MAP_TYPE_LRU_HASH = 9,
 };
 enum {
 	BPF_F_NO_PREALLOC = 1u << 0,
@@ -54,29 +55,100 @@ typedef struct {
 	int counter;
 } atomic_t;
 
+/* include/linux/task_io_accounting.h; empty without CONFIG_TASK_IO_ACCOUNTING */
+struct task_io_accounting {
+	__u64 read_bytes;
+	__u64 write_bytes;
+};
+
 struct signal_struct {
 	atomic_t live; /* threads that have not begun to exit */
+	int nr_threads; /* that are not released: a zombie is not */
 	int group_exit_code; /* as wait(2) tells it, if SIGNAL_GROUP_EXIT is set */
 	unsigned int flags;
+	/* sums over threads that are released */
+	__u64 utime;
+	__u64 stime;
+	unsigned long nvcsw;
+	unsigned long nivcsw;
+	unsigned long min_flt;
+	unsigned long maj_flt;
+	unsigned long maxrss; /* pages; complete once no thread is live */
+	struct task_io_accounting ioac;
+	unsigned long long sum_sched_runtime;
 };
 
 /* include/linux/sched.h */
 struct sched_info {
+	unsigned long long run_delay;
 	unsigned long long last_queued; /* rq->clock when it became runnable; 0: not waiting */
 };
 
 struct sched_entity {
 	struct cfs_rq *cfs_rq; /* of the CPU the task is on, whatever its class */
+	__u64 sum_exec_runtime;
+};
+
+/* include/linux/cred.h */
+typedef struct {
+	__u32 val;
+} kuid_t;
+
+struct cred {
+	kuid_t uid;
+};
+
+/* include/linux/kernfs.h, include/linux/cgroup-defs.h */
+struct kernfs_node {
+	const char *name; /* "" of a root */
+	__u64 id;
+};
+
+struct cgroup {
+	int level; /* 0: the root of its hierarchy */
+	struct kernfs_node *kn;
+};
+
+struct cgroup_subsys_state {
+	struct cgroup *cgroup;
+};
+
+enum cgroup_subsys_id {
+	memory_cgrp_id = 1, /* whatever the running kernel has */
+};
+
+struct css_set {
+	struct cgroup_subsys_state *subsys[16];
+	struct cgroup *dfl_cgrp; /* of version 2 */
 };
 
 struct task_struct {
+	unsigned int __state; /* since 5.14 */
 	int pid; /* 0: a CPU's idle task */
 	int tgid;
 	unsigned int flags; /* PF_* */
 	int exit_code; /* as wait(2) tells it */
+	__u64 start_boottime; /* ns */
+	__u64 utime;
+	__u64 stime;
+	unsigned long nvcsw;
+	unsigned long nivcsw;
+	unsigned long min_flt;
+	unsigned long maj_flt;
+	char comm[16];
+	struct task_struct *real_parent;
+	struct task_struct *group_leader;
+	const struct cred *cred;
+	struct css_set *cgroups;
+	struct task_io_accounting ioac;
 	struct signal_struct *signal;
 	struct sched_entity se;
 	struct sched_info sched_info; /* CONFIG_SCHED_INFO */
+};
+
+/* Before 5.14. */
+struct task_struct___old {
+	long state;
 };
 
 /* include/linux/blkdev.h, include/linux/blk-mq.h */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * For tests of a module on the running kernel, which define MODULE_UNDER_TEST, its struct module, and then
- * include this: opening, polling and reading it, and main(). Tests run one after the other, for they share
- * CPUs and count what all of the machine does.
+ * For tests of a module on the running kernel, which define MODULE_UNDER_TEST, its struct module (or
+ * OPS_UNDER_TEST, where it is a producer of another kind), and then include this: opening, polling and
+ * reading it, and main(). Tests run one after the other, for they share CPUs and count what all of the
+ * machine does.
  *
  * Exit code 77: not enough rights, or a kernel without BTF.
  */
@@ -22,18 +23,26 @@
 #include "user/provider/producer.h"
 
 /* Stands in for the provider's: the test needs no other producer. */
+#define SNAPSHOT_GROUPS 512
 struct snapshot {
-	struct group *group;
+	struct group *group; /* the newest */
+	struct group *groups[SNAPSHOT_GROUPS];
+	size_t n;
 };
 
 int snapshot_add(struct snapshot *s, struct group *g, uint64_t begin_ns, uint64_t end_ns)
 {
-	s->group = g;
+	cr_assert_lt(s->n, SNAPSHOT_GROUPS);
+	s->groups[s->n++] = s->group = g;
 	cr_assert_leq(begin_ns, end_ns);
 	return 0;
 }
 
-static struct producer producer = {.ops = &MODULE_UNDER_TEST.ops};
+#ifndef OPS_UNDER_TEST
+#define OPS_UNDER_TEST (&MODULE_UNDER_TEST.ops)
+#endif
+
+static struct producer producer = {.ops = OPS_UNDER_TEST};
 static struct snapshot snapshot;
 
 static int open_producer(struct errmsg *e)
@@ -57,6 +66,7 @@ static void teardown(void)
 
 static void poll_producer(void)
 {
+	snapshot.n = 0;
 	cr_assert_eq(producer.ops->get_stats(&producer, &snapshot), 0);
 	cr_assert_eq(snapshot.group->schema.n > 0, true);
 }
@@ -89,14 +99,18 @@ static bool has_labels(const char *text, const char *pairs)
  */
 static uint64_t value(const char *name, const char *labels, int part)
 {
-	const struct schema *schema = &snapshot.group->schema;
 	uint64_t sum = 0;
 
-	for (size_t i = 0; i < schema->n; i++) {
-		const struct series *s = &schema->series[i];
+	for (size_t k = 0; k < snapshot.n; k++) {
+		const struct group *g = snapshot.groups[k];
 
-		if (!strcmp(s->name, name) && s->part == part && has_labels(s->labels, labels))
-			sum += snapshot.group->values[i];
+		for (size_t i = 0; i < g->schema.n; i++) {
+			const struct series *s = &g->schema.series[i];
+
+			if (!strcmp(s->name, name) && s->part == part &&
+				has_labels(s->labels, labels))
+				sum += g->values[i];
+		}
 	}
 	return sum;
 }

@@ -19,6 +19,7 @@
 #include "user/lib/stream.h"
 
 struct provider;
+struct registry;
 
 struct provider_env {
 	const char *segment_dir; /* /run/tally/seg */
@@ -30,6 +31,7 @@ struct provider_env {
 	uint64_t boot_ns; /* realtime of the machine's start: one value for the whole boot */
 	bool read_only; /* look only: write, fold and remove nothing */
 	struct provider *provider; /* for the producer "self"; NULL in tests */
+	const struct registry *registry; /* where those are that were opened before; may be NULL */
 };
 
 struct snapshot; /* being built */
@@ -81,6 +83,6 @@ int registry_add(struct registry *r, const struct producer_ops *ops, struct errm
 bool producer_is_wanted(const struct producer_ops *ops, const char *const *names);
 
 /* The producers of this program that are no modules (user/provider/kernel/modules.h). */
-extern const struct producer_ops producer_segments, producer_proc, producer_self;
+extern const struct producer_ops producer_segments, producer_proc, producer_self, producer_ended;
 
 #endif

@@ -17,7 +17,8 @@
 /* In the order of a snapshot: the provider's own figures come last, so that they tell of this one. */
 const struct producer_ops *const provider_producers[] = {&producer_segments, &module_sched.ops,
 	&module_softirq.ops, &module_process.ops, &module_tcp.ops, &module_block.ops,
-	&module_reclaim.ops, &module_drop.ops, &producer_proc, &producer_self, NULL};
+	&module_reclaim.ops, &module_drop.ops, &producer_ended, &producer_proc, &producer_self,
+	NULL};
 
 struct provider {
 	char *name, *state_dir;
@@ -139,6 +140,7 @@ static int make_writer(struct provider *p, const struct provider_config *cfg,
 		.boot_ns = read_boot_ns(cfg->state_dir, inc.boot_id, !cfg->read_only),
 		.read_only = cfg->read_only,
 		.provider = p,
+		.registry = &p->registry,
 	};
 	memcpy(env->boot_id, inc.boot_id, sizeof(env->boot_id));
 	return 0;

@@ -25,6 +25,7 @@ struct state {
 	struct bpf_object *object; /* NULL once all is loaded: it takes a lot of memory */
 	int programs[MODULE_PROGRAMS_MAX], links[MODULE_PROGRAMS_MAX]; /* descriptors; -1: none */
 	bool loaded[MODULE_PROGRAMS_MAX];
+	int kept[MODULE_KEPT_MAX]; /* descriptors of maps; -1: none */
 	const char *cpus; /* ncpus structs, written by the kernel */
 	uint32_t ncpus;
 	const char *cells; /* ncpus x nslots structs, likewise */
@@ -448,6 +449,8 @@ static int load_object(struct state *s)
 	rc = bpf_map__set_max_entries(map, s->ncpus);
 	if (!rc && s->module->slots)
 		rc = set_slots(s);
+	if (!rc && s->module->prepare)
+		rc = s->module->prepare(s->object, s->ncpus);
 	for (size_t i = 0; i < s->module->nprograms && !rc; i++)
 		rc = bpf_program__set_autoload(find_program(s, i), s->loaded[i]);
 	if (!rc)
@@ -457,6 +460,18 @@ static int load_object(struct state *s)
 	bpf_object__close(s->object);
 	s->object = NULL;
 	return rc;
+}
+
+static int keep_maps(struct state *s)
+{
+	for (size_t i = 0; i < MODULE_KEPT_MAX && s->module->kept[i]; i++) {
+		struct bpf_map *map = bpf_object__find_map_by_name(s->object, s->module->kept[i]);
+
+		s->kept[i] = fcntl(bpf_map__fd(map), F_DUPFD_CLOEXEC, 0);
+		if (s->kept[i] < 0 || bpf_map_freeze(s->kept[i]))
+			return -errno;
+	}
+	return 0;
 }
 
 /* Keeps the descriptors of the programs. Maps live by the programs and by what is mapped. */
@@ -522,6 +537,8 @@ static int load(struct state *s, struct errmsg *e)
 			rc = load_enum_names(m->values_enum, m->values_prefix, m->n, &s->names[i]);
 	}
 	if (!rc)
+		rc = keep_maps(s);
+	if (!rc)
 		rc = keep_programs(s);
 	return rc ? err_set(e, rc, "%s: %s", s->module->ops.name, strerror(-rc)) : 0;
 }
@@ -545,6 +562,16 @@ static int attach(struct state *s, bool attached)
 	return rc;
 }
 
+int module_map(const struct producer *p, const char *name)
+{
+	const struct state *s = p->state;
+
+	for (size_t i = 0; i < MODULE_KEPT_MAX && s->module->kept[i]; i++)
+		if (!strcmp(s->module->kept[i], name))
+			return s->kept[i];
+	return -ENOENT;
+}
+
 int module_attach(struct producer *p, bool attached)
 {
 	return attach(p->state, attached);
@@ -563,6 +590,9 @@ static void state_free(struct state *s)
 	for (size_t i = 0; i < MODULE_PROGRAMS_MAX; i++)
 		if (s->programs[i] >= 0)
 			close(s->programs[i]);
+	for (size_t i = 0; i < MODULE_KEPT_MAX; i++)
+		if (s->kept[i] >= 0)
+			close(s->kept[i]);
 	for (size_t i = 0; i < MODULE_METRICS_MAX; i++)
 		free(s->names[i]);
 	group_release(&s->group);
@@ -586,6 +616,8 @@ static int state_new(const struct module *m, const struct provider_env *env, str
 	s->module = m;
 	for (size_t i = 0; i < MODULE_PROGRAMS_MAX; i++)
 		s->programs[i] = s->links[i] = -1;
+	for (size_t i = 0; i < MODULE_KEPT_MAX; i++)
+		s->kept[i] = -1;
 	s->ncpus = (uint32_t)ncpus;
 	s->nslots = m->slots ? 1 + m->slots->count() : 1;
 	if (s->nslots > TALLY_SLOTS_MAX)

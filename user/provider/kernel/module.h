@@ -67,6 +67,9 @@ struct module_capability {
 	const char *name; /* "CAP_NET_ADMIN" */
 };
 
+/* Maps of an object that others read, by their descriptors. */
+#define MODULE_KEPT_MAX 4u
+
 struct module {
 	struct producer_ops ops; /* first: a producer finds its module by it */
 	const void *(*elf)(size_t *ret_size); /* the object, NAME_bpf__elf_bytes of its skeleton */
@@ -75,6 +78,9 @@ struct module {
 	const struct module_slots *slots; /* NULL: none */
 	/* What it needs besides CAP_BPF and CAP_PERFMON, NULL: nothing. Without it the module is not opened. */
 	const struct module_capability *capability;
+	/* Sets sizes and constants of an object that is not loaded yet; negative errno. NULL: nothing to set */
+	int (*prepare)(struct bpf_object *object, uint32_t ncpus);
+	const char *kept[MODULE_KEPT_MAX]; /* maps for module_map(), which are frozen */
 	const struct module_program *programs;
 	size_t nprograms;
 	const struct module_metric *metrics;
@@ -92,6 +98,9 @@ void module_close(struct producer *p);
  * value, and those that could be attached are.
  */
 int module_attach(struct producer *p, bool attached);
+
+/* The descriptor of a map that an open module keeps, which owns it; -ENOENT if it keeps none of this name. */
+int module_map(const struct producer *p, const char *name);
 
 /* Metrics that every module has, about its programs: for people. */
 extern const struct module_metric module_own_metrics[];

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Module "sched": context switches, time on CPU and run-queue latency, by bpf/sched.bpf.c. */
+#include "bpf/ended.h"
 #include "bpf/sched.h"
 #include "bpf/sched.skel.h"
+#include "user/provider/kernel/ended.h"
 #include "user/provider/kernel/modules.h"
 
 static const struct load_member members[] = {
@@ -53,6 +55,8 @@ const struct module module_sched = {
 	.elf = sched_bpf__elf_bytes,
 	.cpu_map = "tally_sched_cpu",
 	.cpu_size = sizeof(struct sched_cpu),
+	.prepare = ended_prepare,
+	.kept = {ENDED_CPU_MAP, ENDED_ROWS_MAP},
 	.programs = programs,
 	.nprograms = sizeof(programs) / sizeof(programs[0]),
 	.metrics = metrics,

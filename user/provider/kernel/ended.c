@@ -1,0 +1,511 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Producer "ended": processes that have ended, summed by name and cgroup, from the rows that the program of
+ * bpf/sched.bpf.c leaves for each (bpf/ended.h).
+ *
+ *   rows of each CPU     tail               head
+ *   ... | read before ... | not read yet ... |          what is further back than the array is long is lost
+ *
+ * Rows are mapped only while they are read, and only those that are new: a poll without them takes no system
+ * call, and their memory is none of ours. Sums over all processes are kept by the program apart, so they
+ * are exact whatever is lost: what of them is not in a series of its own is in those of "other".
+ */
+#include "user/provider/kernel/ended.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "user/lib/util.h"
+#include "user/provider/kernel/modules.h"
+#include "user/provider/seat.h"
+
+#define ROWS_ALL     4096u /* of all CPUs together, */
+#define ROWS_CPU_MIN 64u /* but at least these of each */
+#define RECENT       256u
+#define IDLE_NS      (600 * NSEC_PER_SEC) /* a seat may be taken from who has not come for so long */
+
+/* In the order of a seat's series. */
+enum figure {
+	END_OK, /* and the others of enum ended_how */
+	END_CPU = ENDED_HOWS,
+	END_READ,
+	END_WRITTEN,
+	END_PEAK, /* the highest; all others are sums */
+	END_FIGURES
+};
+
+#define ENDS(text)                                                                             \
+	{                                                                                      \
+		.name = "ended_processes", .unit = "", .help = "Processes that ended, by how", \
+		.type = METRIC_COUNTER, .label = "how", .value = text                          \
+	}
+static const struct seat_metric figures[END_FIGURES] = {
+	ENDS("success"),
+	ENDS("failure"),
+	ENDS("signal"),
+	[END_CPU] = {.name = "ended_cpu_seconds",
+		.unit = "seconds",
+		.help = "CPU time of processes that ended, all of it",
+		.type = METRIC_COUNTER,
+		.scale = -9},
+	[END_READ] = {.name = "ended_read_bytes",
+		.unit = "bytes",
+		.help = "Bytes that processes that ended had read from disks",
+		.type = METRIC_COUNTER},
+	[END_WRITTEN] = {.name = "ended_written_bytes",
+		.unit = "bytes",
+		.help = "Bytes that processes that ended had written to disks",
+		.type = METRIC_COUNTER},
+	[END_PEAK] = {.name = "ended_peak_memory_bytes",
+		.unit = "bytes",
+		.help = "The most resident memory that one of the processes that ended ever had",
+		.type = METRIC_GAUGE},
+};
+
+/* About ourselves. */
+enum own { OWN_DROPPED, OWN_LATE, OWN_RUNS, OWN_NS, OWN_METRICS };
+static const struct seat_metric own_metrics[OWN_METRICS] = {
+	[OWN_DROPPED] = {.name = "ended_dropped_rows",
+		.help = "Processes that ended, and were overwritten before they were read: they "
+			"are in \"other\"",
+		.unit = "",
+		.type = METRIC_COUNTER},
+	[OWN_LATE] = {.name = "ended_late_threads",
+		.help = "Threads that ended after their process had been told",
+		.unit = "",
+		.type = METRIC_COUNTER},
+	[OWN_RUNS] = {.name = "bpf_program_runs",
+		.help = "Runs of one of tally's BPF programs",
+		.unit = "",
+		.type = METRIC_COUNTER,
+		.label = "program",
+		.value = "tally_ended"},
+	[OWN_NS] = {.name = "bpf_program_seconds",
+		.help = "CPU time of one of tally's BPF programs, estimated from one run of 1024",
+		.unit = "seconds",
+		.type = METRIC_COUNTER,
+		.scale = -9,
+		.label = "program",
+		.value = "tally_ended"},
+};
+
+struct sitter {
+	struct group group;
+	char comm[sizeof(((struct ended_row *)0)->comm)];
+	char cgroup[ENDED_CGROUP_NAME];
+	uint64_t cgroup_id, last_ns; /* last_ns: when one of them ended last; monotonic */
+};
+
+struct ended {
+	struct producer sched; /* ours, if nobody else has opened it */
+	const struct ended_cpu *cpus; /* ncpus, written by the kernel */
+	uint32_t ncpus, nrows;
+	int rows_fd;
+	uint64_t *tails; /* of each CPU: rows that were read or lost */
+	uint64_t dropped, page_size;
+	struct group others, own; /* of "other", and about ourselves */
+	struct sitter *sitters; /* nsitters of ENDED_SEATS */
+	size_t nsitters;
+	uint64_t seated[END_FIGURES]; /* all that was ever added to seats */
+	uint64_t other_peak;
+	struct ended_row *recent; /* the last RECENT processes: number n at n % RECENT */
+	uint64_t nrecent;
+	struct ended_row *late; /* of this poll */
+	size_t nlate, late_capacity;
+	uint64_t start_ns;
+	uint32_t interval_ms;
+};
+
+/* --- settings of the program ------------------------------------------------------------------ */
+
+static uint32_t rows_per_cpu(uint32_t ncpus)
+{
+	uint32_t n = ROWS_CPU_MIN;
+
+	while (2 * n * ncpus <= ROWS_ALL)
+		n *= 2;
+	return n;
+}
+
+int ended_prepare(struct bpf_object *object, uint32_t ncpus)
+{
+	struct ended_settings settings = {.rows = rows_per_cpu(ncpus)};
+	struct timespec up;
+	int rc;
+
+	clock_gettime(CLOCK_BOOTTIME, &up);
+	settings.since_ns =
+		(uint64_t)up.tv_sec * NSEC_PER_SEC + (uint64_t)up.tv_nsec + NSEC_PER_SEC;
+	rc = bpf_map__set_max_entries(bpf_object__find_map_by_name(object, ENDED_CPU_MAP), ncpus);
+	if (!rc)
+		rc = bpf_map__set_max_entries(bpf_object__find_map_by_name(object, ENDED_ROWS_MAP),
+			ncpus * settings.rows);
+	if (!rc)
+		rc = bpf_map__set_initial_value(
+			bpf_object__find_map_by_name(object, ".rodata.ended"), &settings,
+			sizeof(settings));
+	return rc;
+}
+
+/* --- seats ------------------------------------------------------------------------------------ */
+
+static bool sits(const struct sitter *s, const struct ended_row *r)
+{
+	return s->cgroup_id == r->cgroup && !strncmp(s->comm, r->comm, sizeof(s->comm)) &&
+	       !strncmp(s->cgroup, r->cgroup_name, sizeof(s->cgroup));
+}
+
+/* The one that came last the longest ago, if that is long enough. */
+static struct sitter *idle_sitter(struct ended *e, uint64_t now)
+{
+	struct sitter *oldest = &e->sitters[0];
+
+	for (size_t i = 1; i < e->nsitters; i++)
+		if (e->sitters[i].last_ns < oldest->last_ns)
+			oldest = &e->sitters[i];
+	return now - oldest->last_ns > IDLE_NS ? oldest : NULL;
+}
+
+static struct sitter *take_seat(struct ended *e, const struct ended_row *r, uint64_t now)
+{
+	const struct seat_label labels[] = {{"comm", r->comm}, {"cgroup", r->cgroup_name}};
+	bool is_new = e->nsitters < ENDED_SEATS;
+	struct sitter *s = is_new ? &e->sitters[e->nsitters] : idle_sitter(e, now);
+	uint64_t start_ns = is_new ? e->start_ns : (uint64_t)clock_realtime_ns();
+	char name[32];
+
+	if (!s)
+		return NULL;
+	snprintf(name, sizeof(name), "ended.%zu", (size_t)(s - e->sitters));
+	if (seat_take(&s->group, name, figures, END_FIGURES, labels, 2, start_ns, e->interval_ms))
+		return NULL;
+	e->nsitters += is_new;
+	memcpy(s->comm, r->comm, sizeof(s->comm));
+	memcpy(s->cgroup, r->cgroup_name, sizeof(s->cgroup));
+	s->cgroup_id = r->cgroup;
+	return s;
+}
+
+/* NULL: it is one of the others. */
+static struct sitter *find_seat(struct ended *e, const struct ended_row *r, uint64_t now)
+{
+	for (size_t i = 0; i < e->nsitters; i++)
+		if (sits(&e->sitters[i], r))
+			return &e->sitters[i];
+	return take_seat(e, r, now);
+}
+
+static void add_row(struct ended *e, const struct ended_row *r, uint64_t now)
+{
+	struct sitter *s = find_seat(e, r, now);
+	uint64_t add[END_FIGURES] = {[END_CPU] = r->sums[ENDED_CPU],
+		[END_READ] = r->sums[ENDED_READ],
+		[END_WRITTEN] = r->sums[ENDED_WRITTEN]};
+	uint64_t peak = r->peak_pages * e->page_size;
+
+	if (!r->late)
+		add[END_OK + ended_how(r->code)] = 1;
+	if (!s) {
+		e->other_peak = peak > e->other_peak ? peak : e->other_peak;
+		return;
+	}
+	s->last_ns = now;
+	for (size_t i = 0; i < END_PEAK; i++) {
+		s->group.values[i] += add[i];
+		e->seated[i] += add[i];
+	}
+	if (!r->late && peak > s->group.values[END_PEAK])
+		s->group.values[END_PEAK] = peak;
+}
+
+/* --- rows ------------------------------------------------------------------------------------- */
+
+static void take_process(struct ended *e, const struct ended_row *r, uint64_t now)
+{
+	e->recent[e->nrecent++ % RECENT] = *r;
+	add_row(e, r, now);
+}
+
+/* A thread's row goes where its process's went, if that is still known. */
+static void take_late(struct ended *e, struct ended_row *r, uint64_t now)
+{
+	for (uint64_t i = 0; i < RECENT && i < e->nrecent; i++) {
+		struct ended_row *process = &e->recent[(e->nrecent - 1 - i) % RECENT];
+
+		if (process->pid != r->pid)
+			continue;
+		for (size_t k = 0; k < ENDED_SUMS; k++)
+			process->sums[k] += r->sums[k];
+		memcpy(r->comm, process->comm, sizeof(r->comm));
+		memcpy(r->cgroup_name, process->cgroup_name, sizeof(r->cgroup_name));
+		r->cgroup = process->cgroup;
+		break;
+	}
+	add_row(e, r, now);
+}
+
+static void keep_late(struct ended *e, const struct ended_row *r, uint64_t now)
+{
+	if (e->nlate == e->late_capacity) {
+		size_t n = e->late_capacity ? 2 * e->late_capacity : 16;
+		struct ended_row *late = reallocarray(e->late, n, sizeof(*late));
+
+		if (!late) {
+			add_row(e, r, now); /* by its own name, then */
+			return;
+		}
+		e->late = late;
+		e->late_capacity = n;
+	}
+	e->late[e->nlate++] = *r;
+}
+
+static uint64_t head_of(const struct ended *e, uint32_t cpu)
+{
+	return __atomic_load_n(&e->cpus[cpu].rows, __ATOMIC_ACQUIRE);
+}
+
+/* Takes rows [from, to) of a CPU, which do not wrap. Returns how many it could, the last ones being not there yet. */
+static uint64_t take_rows(struct ended *e, uint32_t cpu, const struct ended_row *rows,
+	uint64_t from, uint64_t to, uint64_t now)
+{
+	struct ended_row r;
+
+	for (uint64_t i = from; i < to; i++) {
+		memcpy(&r, &rows[i % e->nrows], sizeof(r));
+		if (head_of(e, cpu) - i >= e->nrows) {
+			e->dropped++; /* it may have been written over while it was read */
+			continue;
+		}
+		if (r.number != i + 1)
+			return i - from;
+		r.comm[sizeof(r.comm) - 1] = r.cgroup_name[sizeof(r.cgroup_name) - 1] = '\0';
+		if (r.late)
+			keep_late(e, &r, now);
+		else
+			take_process(e, &r, now);
+	}
+	return to - from;
+}
+
+static int read_cpu(struct ended *e, uint32_t cpu, uint64_t now)
+{
+	size_t size = e->nrows * sizeof(struct ended_row);
+	uint64_t head = head_of(e, cpu), tail = e->tails[cpu];
+	void *rows;
+
+	if (head == tail)
+		return 0;
+	if (head - tail >= e->nrows) {
+		e->dropped += head - tail - e->nrows + 1;
+		tail = head - e->nrows + 1;
+	}
+	rows = mmap(NULL, size, PROT_READ, MAP_SHARED, e->rows_fd, (off_t)(cpu * size));
+	if (rows == MAP_FAILED)
+		return -errno;
+	e->tails[cpu] = tail + take_rows(e, cpu, rows, tail, head, now);
+	munmap(rows, size);
+	return 0;
+}
+
+static int read_rows(struct ended *e, uint64_t now)
+{
+	int err = 0;
+
+	e->nlate = 0;
+	for (uint32_t cpu = 0; cpu < e->ncpus; cpu++) {
+		int rc = read_cpu(e, cpu, now);
+
+		err = rc ? rc : err;
+	}
+	for (size_t i = 0; i < e->nlate; i++)
+		take_late(e, &e->late[i], now);
+	return err;
+}
+
+/* --- sums ------------------------------------------------------------------------------------- */
+
+static uint64_t sum_of(const struct ended *e, size_t offset)
+{
+	uint64_t sum = 0;
+
+	for (uint32_t cpu = 0; cpu < e->ncpus; cpu++)
+		sum += __atomic_load_n(
+			(const uint64_t *)(const void *)((const char *)&e->cpus[cpu] + offset),
+			__ATOMIC_RELAXED);
+	return sum;
+}
+
+void ended_sums(const struct producer *p, uint64_t *out)
+{
+	for (size_t i = 0; i < ENDED_SUMS; i++)
+		out[i] = sum_of(p->state, offsetof(struct ended_cpu, sums) + i * sizeof(uint64_t));
+}
+
+/* The program adds to its sums before it writes the row: there is never more in seats. */
+static void put_others(struct ended *e)
+{
+	uint64_t *v = e->others.values;
+	static const size_t offsets[END_PEAK] = {
+		[END_OK + ENDED_OK] = offsetof(struct ended_cpu, ends[ENDED_OK]),
+		[END_OK + ENDED_FAILED] = offsetof(struct ended_cpu, ends[ENDED_FAILED]),
+		[END_OK + ENDED_KILLED] = offsetof(struct ended_cpu, ends[ENDED_KILLED]),
+		[END_CPU] = offsetof(struct ended_cpu, sums[ENDED_CPU]),
+		[END_READ] = offsetof(struct ended_cpu, sums[ENDED_READ]),
+		[END_WRITTEN] = offsetof(struct ended_cpu, sums[ENDED_WRITTEN]),
+	};
+
+	for (size_t i = 0; i < END_PEAK; i++)
+		v[i] = sum_of(e, offsets[i]) - e->seated[i];
+	v[END_PEAK] = e->other_peak;
+	v = e->own.values;
+	v[OWN_DROPPED] = e->dropped;
+	v[OWN_LATE] = sum_of(e, offsetof(struct ended_cpu, late));
+	v[OWN_RUNS] = sum_of(e, offsetof(struct ended_cpu, own.runs));
+	v[OWN_NS] = sum_of(e, offsetof(struct ended_cpu, own.ns)) * TALLY_OWN_EVERY;
+}
+
+/* --- the interface ---------------------------------------------------------------------------- */
+
+/* The module whose program counts: the one that is open, or else one of our own. */
+static int find_sched(struct ended *e, const struct provider_env *env, const struct producer **ret,
+	struct errmsg *err)
+{
+	const struct registry *r = env->registry;
+
+	for (size_t i = 0; r && i < r->n; i++) {
+		if (r->producers[i].ops == &module_sched.ops && r->producers[i].is_open) {
+			*ret = &r->producers[i];
+			return 0;
+		}
+	}
+	e->sched.ops = &module_sched.ops;
+	*ret = &e->sched;
+	return e->sched.ops->open(&e->sched, env, err);
+}
+
+static int map_rows(struct ended *e, const struct producer *sched)
+{
+	int cpus = module_map(sched, ENDED_CPU_MAP);
+	void *view;
+
+	e->rows_fd = module_map(sched, ENDED_ROWS_MAP);
+	if (cpus < 0 || e->rows_fd < 0)
+		return -ENOENT;
+	view = mmap(NULL, e->ncpus * sizeof(*e->cpus), PROT_READ, MAP_SHARED, cpus, 0);
+	if (view == MAP_FAILED)
+		return -errno;
+	e->cpus = view;
+	for (uint32_t cpu = 0; cpu < e->ncpus; cpu++)
+		e->tails[cpu] = head_of(e, cpu);
+	return 0;
+}
+
+static int make_groups(struct ended *e)
+{
+	const struct seat_label other = {"comm", "other"};
+	int rc = seat_take(
+		&e->others, "ended", figures, END_FIGURES, &other, 1, e->start_ns, e->interval_ms);
+
+	if (!rc)
+		rc = seat_take(&e->own, "ended.rows", own_metrics, OWN_METRICS, NULL, 0,
+			e->start_ns, e->interval_ms);
+	return rc;
+}
+
+static void ended_free(struct ended *e)
+{
+	if (e->cpus)
+		munmap((void *)e->cpus, e->ncpus * sizeof(*e->cpus));
+	if (e->sched.state)
+		e->sched.ops->close(&e->sched);
+	for (size_t i = 0; e->sitters && i < ENDED_SEATS; i++)
+		group_release(&e->sitters[i].group);
+	group_release(&e->others);
+	group_release(&e->own);
+	free(e->sitters);
+	free(e->recent);
+	free(e->late);
+	free(e->tails);
+	free(e);
+}
+
+static struct ended *ended_new(const struct provider_env *env)
+{
+	struct ended *e = calloc(1, sizeof(*e));
+	int ncpus = libbpf_num_possible_cpus();
+
+	if (!e)
+		return NULL;
+	e->ncpus = ncpus > 0 ? (uint32_t)ncpus : 1;
+	e->nrows = rows_per_cpu(e->ncpus);
+	e->page_size = (uint64_t)sysconf(_SC_PAGESIZE);
+	e->interval_ms = (uint32_t)(env->interval_ns / NSEC_PER_MSEC);
+	e->start_ns = (uint64_t)clock_realtime_ns();
+	e->sitters = calloc(ENDED_SEATS, sizeof(*e->sitters));
+	e->recent = calloc(RECENT, sizeof(*e->recent));
+	e->tails = calloc(e->ncpus, sizeof(*e->tails));
+	if (e->sitters && e->recent && e->tails)
+		return e;
+	ended_free(e);
+	return NULL;
+}
+
+static int ended_open(struct producer *p, const struct provider_env *env, struct errmsg *err)
+{
+	struct ended *e = ended_new(env);
+	const struct producer *sched;
+	int rc;
+
+	if (!e)
+		return err_set(err, -ENOMEM, "ended: no memory");
+	rc = find_sched(e, env, &sched, err);
+	if (!rc) {
+		rc = map_rows(e, sched);
+		if (!rc)
+			rc = make_groups(e);
+		if (rc)
+			err_set(err, rc, "ended: %s", strerror(-rc));
+	}
+	if (rc) {
+		ended_free(e);
+		return rc;
+	}
+	p->state = e;
+	return 0;
+}
+
+static int ended_get_stats(struct producer *p, struct snapshot *snap)
+{
+	struct ended *e = p->state;
+	uint64_t begin = clock_monotonic_ns(), end;
+	int rc, err = read_rows(e, begin);
+
+	put_others(e);
+	end = clock_monotonic_ns();
+	rc = snapshot_add(snap, &e->others, begin, end);
+	if (!rc)
+		rc = snapshot_add(snap, &e->own, begin, end);
+	for (size_t i = 0; i < e->nsitters && !rc; i++)
+		rc = snapshot_add(snap, &e->sitters[i].group, begin, end);
+	return err ? err : rc;
+}
+
+static void ended_close(struct producer *p)
+{
+	ended_free(p->state);
+	p->state = NULL;
+}
+
+const struct producer_ops producer_ended = {
+	.name = "ended",
+	.help = "processes that ended, by name and cgroup (BPF)",
+	.open = ended_open,
+	.get_stats = ended_get_stats,
+	.close = ended_close,
+};

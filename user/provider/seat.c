@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Groups whose series are somebody else's from time to time. */
+#include "user/provider/seat.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define TEXT_MAX 256u
+
+/* Names of processes are whatever bytes they like. */
+static void copy_valid(char *to, const char *from)
+{
+	size_t n = strnlen(from, TEXT_MAX - 1);
+
+	memcpy(to, from, n);
+	to[n] = '\0';
+	if (text_valid(to, n))
+		return;
+	for (size_t i = 0; i < n; i++)
+		if ((unsigned char)to[i] < ' ' || (unsigned char)to[i] > '~')
+			to[i] = '?';
+}
+
+static int add_series(struct schema *schema, const struct seat_metric *m,
+	const struct seat_label *labels, size_t nlabels)
+{
+	const char *names[SEAT_LABELS_MAX + 1], *values[SEAT_LABELS_MAX + 1];
+	char texts[SEAT_LABELS_MAX][TEXT_MAX];
+	struct series series = {.name = (char *)m->name,
+		.unit = (char *)m->unit,
+		.help = (char *)m->help,
+		.type = m->type,
+		.kind = m->type == METRIC_GAUGE ? VALUE_I64 : VALUE_U64,
+		.scale = m->scale};
+	struct buf text = BUF_INIT;
+	size_t n = 0;
+	int rc;
+
+	for (size_t i = 0; i < nlabels && i < SEAT_LABELS_MAX; i++) {
+		if (!*labels[i].value)
+			continue;
+		copy_valid(texts[n], labels[i].value);
+		names[n] = labels[i].name;
+		values[n] = texts[n];
+		n++;
+	}
+	if (m->label) {
+		names[n] = m->label;
+		values[n++] = m->value;
+	}
+	rc = labels_format(&text, n, names, values);
+	buf_put_u8(&text, 0);
+	if (!rc)
+		rc = buf_error(&text);
+	if (!rc) {
+		series.labels = (char *)text.data;
+		rc = schema_add(schema, &series);
+	}
+	buf_release(&text);
+	return rc;
+}
+
+int seat_take(struct group *g, const char *name, const struct seat_metric *metrics, size_t nmetrics,
+	const struct seat_label *labels, size_t nlabels, uint64_t start_ns, uint32_t interval_ms)
+{
+	struct schema next = {.interval_ms = interval_ms, .start_ns = start_ns};
+	uint64_t *values = calloc(nmetrics, sizeof(*values));
+	int rc = values ? 0 : -ENOMEM;
+
+	next.group = strdup(name);
+	if (!next.group)
+		rc = -ENOMEM;
+	for (size_t i = 0; i < nmetrics && !rc; i++)
+		rc = add_series(&next, &metrics[i], labels, nlabels);
+	if (rc) {
+		schema_release(&next);
+		free(values);
+		return rc;
+	}
+	schema_release(&g->schema);
+	free(g->values);
+	g->schema = next;
+	g->values = values;
+	g->version++;
+	return 0;
+}
