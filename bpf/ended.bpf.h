@@ -17,6 +17,7 @@
 #ifndef TALLY_BPF_ENDED_BPF_H
 #define TALLY_BPF_ENDED_BPF_H
 
+#include "bpf/cgroup_of.bpf.h"
 #include "bpf/ended.h"
 #include "bpf/module.bpf.h"
 
@@ -74,24 +75,6 @@ static __always_inline bool is_dead(struct task_struct *task)
 	if (bpf_core_field_exists(task->__state))
 		return task->__state & TASK_DEAD_STATE;
 	return ((struct task_struct___old *)task)->state & TASK_DEAD_STATE;
-}
-
-/* Its cgroup of version 2, or if that is the root, that of the memory controller of version 1. */
-static __always_inline struct cgroup *cgroup_of(struct task_struct *task)
-{
-	struct css_set *set = task->cgroups;
-	struct cgroup *cgroup = set->dfl_cgrp, *v1 = NULL;
-	struct cgroup_subsys_state *css = NULL;
-	const char *at;
-
-	if (cgroup->level || !bpf_core_enum_value_exists(enum cgroup_subsys_id, memory_cgrp_id))
-		return cgroup;
-	at = (const char *)set + bpf_core_field_offset(struct css_set, subsys) +
-	     sizeof(css) * bpf_core_enum_value(enum cgroup_subsys_id, memory_cgrp_id);
-	bpf_probe_read_kernel(&css, sizeof(css), at);
-	if (css)
-		v1 = BPF_CORE_READ(css, cgroup);
-	return v1 ? v1 : cgroup;
 }
 
 static __always_inline void row_identity(struct ended_row *r, struct task_struct *task)

@@ -61,6 +61,15 @@ struct task_io_accounting {
 	__u64 write_bytes;
 };
 
+/* include/linux/mm_types.h */
+struct percpu_counter {
+	__s64 count; /* without what CPUs have not told yet */
+};
+
+struct mm_struct {
+	struct percpu_counter rss_stat[4]; /* pages, by kind */
+};
+
 struct signal_struct {
 	atomic_t live; /* threads that have not begun to exit */
 	int nr_threads; /* that are not released: a zombie is not */
@@ -136,6 +145,7 @@ struct task_struct {
 	unsigned long min_flt;
 	unsigned long maj_flt;
 	char comm[16];
+	struct mm_struct *mm; /* NULL: a kernel thread, or nearly dead */
 	struct task_struct *real_parent;
 	struct task_struct *group_leader;
 	const struct cred *cred;
@@ -144,6 +154,27 @@ struct task_struct {
 	struct signal_struct *signal;
 	struct sched_entity se;
 	struct sched_info sched_info; /* CONFIG_SCHED_INFO */
+};
+
+/* Before 6.2. */
+struct mm_rss_stat {
+	char any; /* one long for each kind */
+};
+
+struct mm_struct___old {
+	struct mm_rss_stat rss_stat;
+};
+
+/* kernel/bpf/task_iter.c, include/linux/bpf.h */
+struct seq_file;
+
+struct bpf_iter_meta {
+	struct seq_file *seq;
+};
+
+struct bpf_iter__task {
+	struct bpf_iter_meta *meta;
+	struct task_struct *task; /* NULL: the end */
 };
 
 /* Before 5.14. */

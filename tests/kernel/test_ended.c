@@ -5,7 +5,9 @@
  */
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -16,6 +18,7 @@
 #include "tests/lib/testmodule.h"
 
 #define SHORT_MS 3u
+#define REPEATS  (clocks_are_real() ? 20 : 4)
 
 static uint64_t clock_ns(clockid_t id)
 {
@@ -103,14 +106,18 @@ static void run_short(unsigned n)
 	}
 }
 
-/* A process in the cgroup that makes n of SHORT_MS, one after the other; it ends by itself. */
-static pid_t start_driver(const struct accounted *a, unsigned n)
+/*
+ * A process in the cgroup that makes n of SHORT_MS, one after the other; it ends by itself. *ret_outside_ns, in
+ * shared memory, is the time that it had used when it entered the cgroup.
+ */
+static pid_t start_driver(const struct accounted *a, unsigned n, uint64_t *ret_outside_ns)
 {
 	pid_t pid = fork();
 
 	cr_assert_geq(pid, 0);
 	if (!pid) {
 		enter_cgroup(a);
+		*ret_outside_ns = clock_ns(CLOCK_PROCESS_CPUTIME_ID);
 		prctl(PR_SET_NAME, "tally-short");
 		run_short(n);
 		_exit(0);
@@ -118,19 +125,21 @@ static pid_t start_driver(const struct accounted *a, unsigned n)
 	return pid;
 }
 
-/* The issue's own test. Drivers are in the cgroup's books too, but for the microseconds before they enter it. */
+/* As exact as the cgroup's own books, in which drivers are too. */
 Test(ended, sums_are_those_of_the_cgroup, .init = setup, .fini = teardown)
 {
 	enum { DRIVERS = 2 };
-	const unsigned n = clocks_are_real() ? 10000 : 1000;
+	const unsigned n = clocks_are_real() ? 10000 : 200;
+	uint64_t ours, theirs,
+		*outside =
+			mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	struct accounted a;
-	uint64_t ours, theirs;
 	pid_t drivers[DRIVERS];
 
 	if (!make_cgroup(&a))
 		cr_skip_test("no cgroup with CPU accounting can be made here");
 	for (int i = 0; i < DRIVERS; i++)
-		drivers[i] = start_driver(&a, n / DRIVERS);
+		drivers[i] = start_driver(&a, n / DRIVERS, &outside[i]);
 	for (int i = 0; i < DRIVERS; i++)
 		while (waitpid(drivers[i], NULL, WNOHANG) == 0) {
 			poll_producer();
@@ -140,7 +149,8 @@ Test(ended, sums_are_those_of_the_cgroup, .init = setup, .fini = teardown)
 	poll_producer();
 	theirs = usage_ns(&a);
 	rmdir(a.dir);
-	ours = value("ended_cpu_seconds", "comm=\"tally-short\"", SERIES_VALUE);
+	ours = value("ended_cpu_seconds", "comm=\"tally-short\"", SERIES_VALUE) - outside[0] -
+	       outside[1];
 	printf("%lu ended, %lu ns; the cgroup says %lu ns (%+.4f %%)\n",
 		ends("comm=\"tally-short\""), ours, theirs,
 		((double)ours / (double)theirs - 1) * 100);
@@ -154,12 +164,16 @@ Test(ended, sums_are_those_of_the_cgroup, .init = setup, .fini = teardown)
 
 /* --- rows that are not read in time --------------------------------------------------------------- */
 
-/* What is overwritten is counted, and is among the others: nothing is missing in the sum. */
+/* All on one CPU. What is overwritten is counted, and is among the others: nothing is missing in the sum. */
 Test(ended, overwritten_rows_are_others, .init = setup, .fini = teardown)
 {
-	const unsigned n = 6000;
+	const unsigned n = 4096 / (unsigned)libbpf_num_possible_cpus() + 600;
+	cpu_set_t one;
 	uint64_t named, lost, others;
 
+	CPU_ZERO(&one);
+	CPU_SET((unsigned)sched_getcpu(), &one);
+	sched_setaffinity(0, sizeof(one), &one);
 	poll_producer();
 	others = ends("comm=\"other\"");
 	for (unsigned i = 0; i < n; i++) {
@@ -181,7 +195,8 @@ Test(ended, overwritten_rows_are_others, .init = setup, .fini = teardown)
 	cr_assert_gt(lost, 0);
 	cr_assert_lt(named, n);
 	cr_assert_geq(named + others, n);
-	cr_assert_eq(others, lost);
+	cr_assert_geq(others, lost);
+	cr_assert(!named || named + lost >= n, "some are nowhere");
 }
 
 /* --- how processes end ----------------------------------------------------------------------------- */
@@ -293,7 +308,7 @@ static void first_thread_leaves(void)
 	for (int i = 0; i < 4; i++)
 		if (pthread_create(&t, NULL, spin_thread, (void *)10))
 			abort();
-	pthread_exit(NULL);
+	syscall(SYS_exit, 0); /* pthread_exit() needs a library that emulated machines lack */
 }
 
 /* Runs fn in n processes of this name; returns the CPU time that wait(2) has for them. */
@@ -341,15 +356,15 @@ static void check_threaded(const char *name, void (*fn)(void), int n)
 
 Test(ended, threads_joined, .init = setup, .fini = teardown)
 {
-	check_threaded("tally-joined", threads_joined, 10);
+	check_threaded("tally-joined", threads_joined, REPEATS);
 }
 
 Test(ended, threads_left, .init = setup, .fini = teardown)
 {
-	check_threaded("tally-left", threads_left, 20);
+	check_threaded("tally-left", threads_left, REPEATS);
 }
 
 Test(ended, first_thread_leaves, .init = setup, .fini = teardown)
 {
-	check_threaded("tally-first", first_thread_leaves, 20);
+	check_threaded("tally-first", first_thread_leaves, REPEATS);
 }

@@ -26,6 +26,7 @@ struct provider_env {
 	const char *state_dir; /* /var/lib/tally */
 	const char *proc_dir; /* "/proc"; tests give another */
 	uint64_t interval_ns;
+	uint32_t top; /* processes that are shown, by each criterion; 0: as many as usual */
 	uint64_t incarnation_start_ns; /* realtime of this start of the provider */
 	uint8_t boot_id[16];
 	uint64_t boot_ns; /* realtime of the machine's start: one value for the whole boot */
@@ -83,6 +84,7 @@ int registry_add(struct registry *r, const struct producer_ops *ops, struct errm
 bool producer_is_wanted(const struct producer_ops *ops, const char *const *names);
 
 /* The producers of this program that are no modules (user/provider/kernel/modules.h). */
-extern const struct producer_ops producer_segments, producer_proc, producer_self, producer_ended;
+extern const struct producer_ops producer_segments, producer_proc, producer_self, producer_ended,
+	producer_tasks;
 
 #endif

@@ -17,8 +17,8 @@
 /* In the order of a snapshot: the provider's own figures come last, so that they tell of this one. */
 const struct producer_ops *const provider_producers[] = {&producer_segments, &module_sched.ops,
 	&module_softirq.ops, &module_process.ops, &module_tcp.ops, &module_block.ops,
-	&module_reclaim.ops, &module_drop.ops, &producer_ended, &producer_proc, &producer_self,
-	NULL};
+	&module_reclaim.ops, &module_drop.ops, &producer_ended, &producer_tasks, &producer_proc,
+	&producer_self, NULL};
 
 struct provider {
 	char *name, *state_dir;
@@ -136,6 +136,7 @@ static int make_writer(struct provider *p, const struct provider_config *cfg,
 		.state_dir = cfg->state_dir,
 		.proc_dir = cfg->proc_dir,
 		.interval_ns = cfg->interval_ns,
+		.top = cfg->top,
 		.incarnation_start_ns = inc.start_ns,
 		.boot_ns = read_boot_ns(cfg->state_dir, inc.boot_id, !cfg->read_only),
 		.read_only = cfg->read_only,

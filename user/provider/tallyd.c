@@ -21,10 +21,12 @@
 #include "user/lib/furl.h"
 #include "user/lib/identity.h"
 #include "user/lib/util.h"
+#include "user/provider/kernel/tasks.h"
 #include "user/provider/link.h"
 #include "user/provider/privileges.h"
 #include "user/provider/provider.h"
 #include "user/provider/snapshot.h"
+#include "user/provider/top.h"
 
 #define SEGMENT_DIR_MODE  03773
 #define SHUTDOWN_LIMIT_NS (3 * NSEC_PER_SEC)
@@ -32,7 +34,7 @@
 struct options {
 	char *config, *furl_file, *state_dir, *segment_dir, *proc_dir, *user, *name, *log_level;
 	char **producers;
-	uint64_t interval_ns, ring_size, link_backoff_ns;
+	uint64_t interval_ns, ring_size, link_backoff_ns, top;
 	bool foreground, once;
 };
 
@@ -64,7 +66,8 @@ static int set_defaults(struct options *o)
 
 	if (gethostname(host, sizeof(host) - 1) < 0 || !host[0])
 		strcpy(host, "localhost");
-	*o = (struct options){.interval_ns = 10 * NSEC_PER_SEC, .ring_size = 64u << 20};
+	*o = (struct options){
+		.interval_ns = 10 * NSEC_PER_SEC, .ring_size = 64u << 20, .top = TASKS_TOP_DEFAULT};
 	err |= set_default(&o->furl_file, "/etc/tally/furl");
 	err |= set_default(&o->state_dir, "/var/lib/tally");
 	err |= set_default(&o->segment_dir, "/run/tally/seg");
@@ -104,6 +107,9 @@ static int read_options(struct options *o, int argc, char **argv, int *ret_first
 			.min = 100 * NSEC_PER_MSEC, .max = 86400 * NSEC_PER_SEC},
 		{"ring-size", CONF_U64, &o->ring_size, "SIZE", "what the ring may take on disk",
 			.min = RING_LIMIT_MIN},
+		{"top-processes", CONF_U64, &o->top, "N",
+			"processes with series of their own, by each of six criteria", .min = 1,
+			.max = TOP_MAX},
 		{"user", CONF_STRING, &o->user, "USER",
 			"whom to become when everything is open; nobody, if USER does not exist",
 			.check = conf_check_not_empty},
@@ -154,6 +160,7 @@ static struct provider_config provider_config(const struct options *o)
 		.proc_dir = o->proc_dir,
 		.interval_ns = o->interval_ns,
 		.ring_bytes = o->ring_size,
+		.top = (uint32_t)o->top,
 		.producers = (const char *const *)o->producers,
 	};
 }

@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Producer "tasks": the figures of a busy process against those of /proc, what moves in and out of the top,
+ * and the sum of all against /proc/stat.
+ */
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#define OPS_UNDER_TEST (&producer_tasks)
+#include "tests/lib/testmodule.h"
+#include "user/provider/kernel/tasks.h"
+
+static uint64_t task(const char *name, pid_t pid)
+{
+	char labels[48];
+
+	snprintf(labels, sizeof(labels), "pid=\"%d\"", (int)pid);
+	return value(name, labels, SERIES_VALUE);
+}
+
+static bool is_shown(pid_t pid)
+{
+	return task("task_threads", pid) > 0;
+}
+
+static uint64_t others(const char *name)
+{
+	return value(name, "pid=\"other\"", SERIES_VALUE);
+}
+
+/* --- processes ------------------------------------------------------------------------------------ */
+
+static void spin_for_ever(void)
+{
+	for (;;)
+		;
+}
+
+static void *spin_thread(void *arg)
+{
+	spin_for_ever();
+	return arg;
+}
+
+static void spin_in_threads(void)
+{
+	pthread_t t;
+
+	for (int i = 0; i < 3; i++)
+		if (pthread_create(&t, NULL, spin_thread, NULL))
+			abort();
+	spin_for_ever();
+}
+
+static void hold_memory(void)
+{
+	const size_t size = 256u << 20;
+	char *p = malloc(size);
+
+	memset(p, 1, size);
+	__asm__ volatile("" : : "r"(p) : "memory");
+	for (;;)
+		pause();
+}
+
+static pid_t start(void (*fn)(void))
+{
+	pid_t pid = fork();
+
+	cr_assert_geq(pid, 0);
+	if (!pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		fn();
+		_exit(0);
+	}
+	return pid;
+}
+
+static void end(pid_t pid)
+{
+	kill(pid, SIGKILL);
+	cr_assert_eq(waitpid(pid, NULL, 0), pid);
+}
+
+static void poll_after_ms(unsigned ms)
+{
+	usleep(ms * 1000);
+	poll_producer();
+}
+
+/* CPU time of a process and its threads by /proc/PID/task/.../schedstat. */
+static uint64_t proc_cpu_ns(pid_t pid)
+{
+	unsigned long long ns, sum = 0;
+	char command[100];
+	FILE *f;
+
+	snprintf(command, sizeof(command), "cat /proc/%d/task/*/schedstat", (int)pid);
+	f = popen(command, "r");
+	cr_assert_not_null(f);
+	while (fscanf(f, "%llu %*u %*u", &ns) == 1)
+		sum += ns;
+	pclose(f);
+	return sum;
+}
+
+/* --- tests ---------------------------------------------------------------------------------------- */
+
+/* Each of our readings lies between two of /proc's; threads are summed. */
+Test(tasks, figures_of_a_process, .init = setup, .fini = teardown)
+{
+	pid_t pid = start(spin_in_threads);
+	uint64_t below, above, ours;
+
+	poll_after_ms(300);
+	poll_after_ms(300);
+	below = proc_cpu_ns(pid);
+	poll_producer();
+	above = proc_cpu_ns(pid);
+	ours = task("task_cpu_seconds", pid);
+	printf("%lu <= %lu <= %lu, %lu threads\n", below, ours, above, task("task_threads", pid));
+	end(pid);
+	/* schedstat is brought up to date by reading it; ours is as of the last tick or switch */
+	cr_assert_geq(ours + 4 * 20 * NSEC_PER_MSEC, below);
+	cr_assert_leq(ours, above);
+	cr_assert_eq(task("task_threads", pid), 4);
+}
+
+Test(tasks, memory_of_a_process, .init = setup, .fini = teardown)
+{
+	pid_t pid = start(hold_memory);
+	uint64_t bytes = 0;
+
+	for (int i = 0; i < 100 && bytes < 256u << 20; i++) {
+		poll_after_ms(100);
+		bytes = task("task_memory_bytes", pid);
+	}
+	end(pid);
+	cr_assert_geq(bytes, 256u << 20);
+	cr_assert_leq(bytes, 272u << 20);
+}
+
+/* It leaves the top when it sleeps, comes back, and its counters are never lower than they were. */
+Test(tasks, in_and_out_of_the_top, .init = setup, .fini = teardown)
+{
+	pid_t spinner = start(spin_for_ever);
+	uint64_t before, comes = 0, goes = 0;
+	bool shown;
+
+	poll_after_ms(300);
+	poll_after_ms(100);
+	cr_assert(is_shown(spinner));
+	for (int round = 0; round < 3; round++) {
+		before = task("task_cpu_seconds", spinner);
+		cr_assert_gt(before, 0);
+		kill(spinner, SIGSTOP);
+		for (unsigned i = 0; i < TASKS_STAY + 30 && is_shown(spinner); i++)
+			poll_after_ms(20);
+		shown = is_shown(spinner);
+		goes += !shown;
+		kill(spinner, SIGCONT);
+		poll_after_ms(300);
+		poll_after_ms(100);
+		cr_assert(is_shown(spinner));
+		comes += !shown;
+		cr_assert_gt(task("task_cpu_seconds", spinner), before);
+	}
+	printf("left %lu times, came back %lu times\n", goes, comes);
+	end(spinner);
+}
+
+/* The sum of what grows: of those that are shown at two polls, and of the others. */
+static uint64_t grown(const char *name, uint64_t *last, pid_t *pids, size_t *n)
+{
+	uint64_t sum = 0, now[SNAPSHOT_GROUPS];
+	pid_t ids[SNAPSHOT_GROUPS];
+	size_t count = 0;
+
+	for (size_t k = 0; k < snapshot.n; k++) {
+		const struct group *g = snapshot.groups[k];
+
+		for (size_t i = 0; i < g->schema.n; i++) {
+			char pid[32] = "";
+
+			if (strcmp(g->schema.series[i].name, name))
+				continue;
+			labels_get(g->schema.series[i].labels, "pid", pid, sizeof(pid));
+			ids[count] = strcmp(pid, "other") ? atoi(pid) : -1;
+			now[count] = g->values[i];
+			for (size_t j = 0; j < *n; j++)
+				if (pids[j] == ids[count]) {
+					cr_assert_geq(now[count], last[j], "%s of %d went back",
+						name, (int)pids[j]);
+					sum += now[count] - last[j];
+				}
+			count++;
+		}
+	}
+	memcpy(last, now, count * sizeof(*now));
+	memcpy(pids, ids, count * sizeof(*ids));
+	*n = count;
+	return sum;
+}
+
+static uint64_t busy_ns(void)
+{
+	unsigned long long t[8] = {0};
+	FILE *f = fopen("/proc/stat", "r");
+
+	cr_assert_not_null(f);
+	cr_assert_eq(fscanf(f, "cpu %llu %llu %llu %llu %llu %llu %llu %llu", &t[0], &t[1], &t[2],
+			     &t[3], &t[4], &t[5], &t[6], &t[7]),
+		8);
+	fclose(f);
+	return (t[0] + t[1] + t[2]) * (NSEC_PER_SEC / (uint64_t)sysconf(_SC_CLK_TCK));
+}
+
+static void run_short(unsigned n, unsigned us)
+{
+	for (unsigned i = 0; i < n; i++) {
+		pid_t pid = fork();
+
+		cr_assert_geq(pid, 0);
+		if (!pid) {
+			struct timespec a, b;
+
+			clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &a);
+			do
+				clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &b);
+			while ((b.tv_sec - a.tv_sec) * 1000000 + (b.tv_nsec - a.tv_nsec) / 1000 <
+				us);
+			_exit(0);
+		}
+		cr_assert_eq(waitpid(pid, NULL, 0), pid);
+	}
+}
+
+/*
+ * All CPU time is in some series: of a busy process, and of many that live for less than a poll, which only
+ * the others can have.
+ */
+Test(tasks, nothing_is_missing, .init = setup, .fini = teardown)
+{
+	static uint64_t last[SNAPSHOT_GROUPS];
+	static pid_t pids[SNAPSHOT_GROUPS];
+	const unsigned each = clocks_are_real() ? 50 : 5;
+	size_t n = 0;
+	uint64_t sum = 0, busy, rest;
+	pid_t spinner = start(spin_for_ever);
+
+	poll_producer();
+	poll_producer();
+	grown("task_cpu_seconds", last, pids, &n);
+	busy = busy_ns();
+	rest = others("task_cpu_seconds");
+	for (int i = 0; i < 20; i++) {
+		run_short(each, 2000);
+		poll_producer();
+		sum += grown("task_cpu_seconds", last, pids, &n);
+	}
+	busy = busy_ns() - busy;
+	rest = others("task_cpu_seconds") - rest;
+	end(spinner);
+	printf("grew by %lu ns, others by %lu; /proc/stat has %lu\n", sum, rest, busy);
+	cr_assert_geq(rest, 20 * each * 2000 * 1000ull);
+	if (!clocks_are_real())
+		return;
+	cr_assert_geq(sum, busy - busy / 10 - NSEC_PER_SEC / 10);
+	cr_assert_leq(sum, busy + busy / 10 + NSEC_PER_SEC / 10);
+}
+
+/* No counter of anything that is shown goes back, while processes come, work, sleep and go. */
+Test(tasks, never_backwards, .init = setup, .fini = teardown)
+{
+	static const char *const names[] = {"task_cpu_seconds", "task_run_delay_seconds",
+		"task_read_bytes", "task_written_bytes", "task_page_faults",
+		"task_context_switches"};
+	enum { NAMES = sizeof(names) / sizeof(names[0]) };
+	static uint64_t last[NAMES][SNAPSHOT_GROUPS];
+	static pid_t pids[NAMES][SNAPSHOT_GROUPS];
+	size_t n[NAMES] = {0};
+
+	for (int i = 0; i < 30; i++) {
+		pid_t a = start(spin_in_threads), b = start(spin_for_ever);
+
+		run_short(5, 1000);
+		poll_after_ms(20);
+		for (size_t k = 0; k < NAMES; k++)
+			grown(names[k], last[k], pids[k], &n[k]);
+		end(a);
+		end(b);
+	}
+}
+
+/* However many processes there are, as many are shown as there are seats for. */
+Test(tasks, bounded, .init = setup, .fini = teardown)
+{
+	enum { N = 60 };
+	pid_t pids[N];
+
+	for (int i = 0; i < N; i++)
+		pids[i] = start(spin_for_ever);
+	poll_after_ms(100);
+	poll_after_ms(500);
+	for (int i = 0; i < N; i++)
+		end(pids[i]);
+	printf("%lu of %lu shown\n", value("tasks_shown", NULL, SERIES_VALUE),
+		value("tasks_processes", NULL, SERIES_VALUE));
+	cr_assert_geq(value("tasks_processes", NULL, SERIES_VALUE), N);
+	cr_assert_leq(value("tasks_shown", NULL, SERIES_VALUE), TASKS_TOP_DEFAULT * TASKS_CRITERIA);
+	cr_assert_geq(value("tasks_shown", NULL, SERIES_VALUE), TASKS_TOP_DEFAULT);
+}
