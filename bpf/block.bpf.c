@@ -7,7 +7,7 @@
 #include "bpf/module.bpf.h"
 
 CPU_MAP(tally_block_cpu, struct block_cpu);
-SLOT_MAPS(tally_block, struct block_cell);
+SLOT_MAPS(tally_block, struct block_cell, struct tally_slot);
 
 /* enum req_op of include/linux/blk_types.h */
 enum {
@@ -103,7 +103,7 @@ int BPF_PROG(tally_block, struct request *rq, int error, unsigned int bytes)
 	begin = own_begin(&own->own);
 	device = (__u64)(__u32)BPF_CORE_READ(disk, major) << 32 |
 		 (__u32)BPF_CORE_READ(disk, first_minor);
-	c = SLOT_CELL(tally_block, SLOT(tally_block, device, disk->disk_name));
+	c = SLOT_CELL(tally_block, SLOT(tally_block, device, SLOT_TEXT(disk->disk_name)));
 	if (c)
 		count_request(c, rq, error);
 	own_end_atomic(&own->own, begin);

@@ -70,84 +70,94 @@ static __always_inline void own_end_atomic(struct tally_own *own, __u64 begin)
 
 /* --- slots ------------------------------------------------------------------------------------- */
 
-/* What has slots declares its maps with this; the loader sets NAME_slots and the sizes that are 1. */
-#define SLOT_MAPS(module, cell)                       \
-	const volatile __u32 module##_slots = 1;      \
-	struct {                                      \
-		__uint(type, BPF_MAP_TYPE_ARRAY);     \
-		__uint(map_flags, BPF_F_MMAPABLE);    \
-		__uint(max_entries, 1);               \
-		__type(key, __u32);                   \
-		__type(value, cell);                  \
-	} module##_cells SEC(".maps");                \
-	struct {                                      \
-		__uint(type, BPF_MAP_TYPE_ARRAY);     \
-		__uint(map_flags, BPF_F_MMAPABLE);    \
-		__uint(max_entries, 1);               \
-		__type(key, __u32);                   \
-		__type(value, struct tally_slot);     \
-	} module##_names SEC(".maps");                \
-	struct {                                      \
-		__uint(type, BPF_MAP_TYPE_HASH);      \
-		__uint(map_flags, BPF_F_NO_PREALLOC); \
-		__uint(max_entries, 4096);            \
-		__type(key, __u64);                   \
-		__type(value, __u32);                 \
-	} module##_find SEC(".maps");                 \
-	struct {                                      \
-		__uint(type, BPF_MAP_TYPE_HASH);      \
-		__uint(map_flags, BPF_F_NO_PREALLOC); \
-		__uint(max_entries, TALLY_SLOTS_MAX); \
-		__type(key, __u32);                   \
-		__type(value, __u64);                 \
+/*
+ * What has slots declares its maps with this; the loader sets the constants and the sizes that are 1. `name`
+ * is the struct of a name.
+ */
+#define SLOT_MAPS(module, cell, name)                                            \
+	const volatile struct tally_constants module##_constants = {.slots = 1}; \
+	struct {                                                                 \
+		__uint(type, BPF_MAP_TYPE_ARRAY);                                \
+		__uint(map_flags, BPF_F_MMAPABLE);                               \
+		__uint(max_entries, 1);                                          \
+		__type(key, __u32);                                              \
+		__type(value, cell);                                             \
+	} module##_cells SEC(".maps");                                           \
+	struct {                                                                 \
+		__uint(type, BPF_MAP_TYPE_ARRAY);                                \
+		__uint(map_flags, BPF_F_MMAPABLE);                               \
+		__uint(max_entries, 1);                                          \
+		__type(key, __u32);                                              \
+		__type(value, name);                                             \
+	} module##_names SEC(".maps");                                           \
+	struct {                                                                 \
+		__uint(type, BPF_MAP_TYPE_HASH);                                 \
+		__uint(max_entries, 1);                                          \
+		__type(key, __u64);                                              \
+		__type(value, __u32);                                            \
+	} module##_find SEC(".maps");                                            \
+	struct {                                                                 \
+		__uint(type, BPF_MAP_TYPE_HASH);                                 \
+		__uint(max_entries, 1);                                          \
+		__type(key, __u32);                                              \
+		__type(value, __u64);                                            \
 	} module##_taken SEC(".maps")
 
 /*
- * A free slot for the key, or 0. Slots are taken one after the other, so the last one tells whether there are
- * any. Of two CPUs that come with the same new key at once, one may waste a slot.
+ * A free slot for a key that has none, or 0. Of two CPUs that come with the same new key at once, one may waste
+ * a slot. The count in the first name is where to begin to look; it may lag, since old kernels have no atomic
+ * addition that tells the result, but not for long: whoever finds a slot taken moves it on.
  */
-static __always_inline __u32 slot_take(
-	void *find, void *taken, void *names, __u64 key, const void *name, __u32 slots)
+static __always_inline __u32 slot_claim(
+	void *find, void *taken, void *names, __u64 key, __u32 slots)
 {
-	__u32 last = slots - 1, *have;
+	__u32 first = 0;
+	__u64 *count = bpf_map_lookup_elem(names, &first);
 
-	for (__u32 i = 1; i < TALLY_SLOTS_MAX && i < slots; i++) {
-		struct tally_slot *slot;
-		__u32 at = i;
+	for (int i = 0; count && i < 8; i++) {
+		__u64 next = *count + 1;
+		__u32 at = (__u32)next;
 
-		if (bpf_map_lookup_elem(taken, &last) ||
-			bpf_map_update_elem(taken, &at, &key, BPF_NOEXIST))
-			continue;
-		if (bpf_map_update_elem(find, &key, &at, BPF_NOEXIST))
-			break;
-		slot = bpf_map_lookup_elem(names, &at);
-		if (slot) {
-			bpf_probe_read_kernel_str(slot->name, sizeof(slot->name), name);
-			slot->ready = 1;
-		}
-		return at;
+		if (next >= slots)
+			return 0;
+		*count = next;
+		if (!bpf_map_update_elem(taken, &at, &key, BPF_NOEXIST))
+			return bpf_map_update_elem(find, &key, &at, BPF_NOEXIST) ? 0 : at;
 	}
-	last = 0;
-	bpf_map_update_elem(find, &key, &last, BPF_NOEXIST);
-	have = bpf_map_lookup_elem(find, &key);
-	return have ? *have : 0;
+	return 0;
 }
 
-/* The slot of a key; name is where the kernel has its name, which is read the first time. */
-#define SLOT(module, key, name)                                                                 \
-	({                                                                                      \
-		__u64 key_ = (key);                                                             \
-		__u32 *have_ = bpf_map_lookup_elem(&module##_find, &key_);                      \
-		have_ ? *have_                                                                  \
-		      : slot_take(&module##_find, &module##_taken, &module##_names, key_, name, \
-				module##_slots);                                                \
+/*
+ * The slot of a key. For a new one, `how` is run with the struct of its name as `slot`, to fill it.
+ */
+#define SLOT(module, key, how)                                                                   \
+	({                                                                                       \
+		__u64 key_ = (key);                                                              \
+		__u32 *have_ = bpf_map_lookup_elem(&module##_find, &key_), at_ = 0;              \
+		if (have_) {                                                                     \
+			at_ = *have_;                                                            \
+		} else {                                                                         \
+			at_ = slot_claim(&module##_find, &module##_taken, &module##_names, key_, \
+				module##_constants.slots);                                       \
+			typeof(module##_names.value) slot =                                      \
+				at_ ? bpf_map_lookup_elem(&module##_names, &at_) : NULL;         \
+			if (slot) {                                                              \
+				how;                                                             \
+				slot->ready = 1;                                                 \
+			}                                                                        \
+		}                                                                                \
+		at_;                                                                             \
 	})
 
+/* For `how`: the name is where the kernel has it; or it is a number. */
+#define SLOT_TEXT(text)   bpf_probe_read_kernel_str(slot->name, sizeof(slot->name), text)
+#define SLOT_NUMBER(what) slot->number = (what)
+
 /* This CPU's cell of a slot; NULL never. */
-#define SLOT_CELL(module, slot)                                                   \
-	({                                                                        \
-		__u32 at_ = bpf_get_smp_processor_id() * module##_slots + (slot); \
-		bpf_map_lookup_elem(&module##_cells, &at_);                       \
+#define SLOT_CELL(module, slot)                                                             \
+	({                                                                                  \
+		__u32 at_ = bpf_get_smp_processor_id() * module##_constants.slots + (slot); \
+		bpf_map_lookup_elem(&module##_cells, &at_);                                 \
 	})
 
 #endif

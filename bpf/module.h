@@ -21,12 +21,46 @@ struct tally_own {
  * free one. The reader sets the number of slots before programs are loaded, at most TALLY_SLOTS_MAX; the
  * programs give a slot its name. Cells are an array of structs, one for each CPU and slot: at
  * cpu x slots + slot.
+ *
+ * Names are an array of structs, one for each slot, that begin with `ready`: not 0 means that the name is
+ * there, and stays. That of slot 0 is the programs' own: how many slots are surely taken.
  */
-#define TALLY_SLOTS_MAX 64u
+#define TALLY_SLOTS_MAX 256u
 #define TALLY_SLOT_NAME 32u
 struct tally_slot {
-	uint64_t ready; /* not 0: the name is there, and stays */
+	uint64_t ready;
 	char name[TALLY_SLOT_NAME];
+};
+
+/* A name that is a number; user space makes text of it. */
+struct tally_slot_number {
+	uint64_t ready;
+	uint64_t number;
+};
+
+/* What the reader tells the programs of a module that has slots. */
+struct tally_constants {
+	uint32_t slots;
+	uint32_t hierarchy; /* enum tally_hierarchy */
+	uint64_t tick_ns; /* the kernel's jiffy */
+};
+
+/* Whose cgroups are a machine's: those of version 2, or of a controller of version 1. */
+enum tally_hierarchy { TALLY_CGROUP_V2, TALLY_CGROUP_MEMORY, TALLY_CGROUP_CPUACCT };
+
+/*
+ * The path of a cgroup, by its names from the last to the first, each ended by a zero. A name that is longer
+ * than TALLY_CGROUP_NAME - 1 lacks its end; `cut`: some of the path is missing.
+ */
+#define TALLY_CGROUP_LEVELS 12u
+#define TALLY_CGROUP_NAME   128u
+#define TALLY_CGROUP_PATH   512u
+struct tally_slot_cgroup {
+	uint64_t ready;
+	uint64_t identity; /* of the path: tells those apart that are cut */
+	uint32_t size; /* bytes of names */
+	uint32_t cut;
+	char names[TALLY_CGROUP_PATH];
 };
 
 #endif

@@ -49,6 +49,8 @@ static void print_labels(const struct module *module, const struct module_metric
 
 	if (m->slotted) {
 		printf("`%s`", module->slots->label);
+		if (module->slots->more)
+			printf(", %s", module->slots->more);
 		comma = ", ";
 	}
 	if (m->label) {

@@ -17,8 +17,8 @@
 /* In the order of a snapshot: the provider's own figures come last, so that they tell of this one. */
 const struct producer_ops *const provider_producers[] = {&producer_segments, &module_sched.ops,
 	&module_softirq.ops, &module_process.ops, &module_tcp.ops, &module_block.ops,
-	&module_reclaim.ops, &module_drop.ops, &producer_ended, &producer_tasks, &producer_proc,
-	&producer_self, NULL};
+	&module_reclaim.ops, &module_drop.ops, &module_udp.ops, &producer_ended, &producer_tasks,
+	&producer_proc, &producer_self, NULL};
 
 struct provider {
 	char *name, *state_dir;

@@ -67,7 +67,7 @@ static const struct module_metric metrics[] = {
 		.stride = sizeof(uint64_t)},
 };
 
-/* As many as there are disks now that ever did something, and half as many again, at least 8. */
+/* As many as there are disks now that ever did something, and half as many again, at least 8, at most 63. */
 static uint32_t count_disks(void)
 {
 	FILE *f = fopen("/proc/diskstats", "re");
@@ -80,7 +80,8 @@ static uint32_t count_disks(void)
 			disks += reads || writes;
 	if (f)
 		fclose(f);
-	return disks + disks / 2 < 8 ? 8 : disks + disks / 2;
+	disks += disks / 2;
+	return disks < 8 ? 8 : disks > 63 ? 63 : disks;
 }
 
 static const struct module_slots slots = {.map = "tally_block",

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "bpf/module.h"
@@ -29,7 +30,8 @@ struct state {
 	const char *cpus; /* ncpus structs, written by the kernel */
 	uint32_t ncpus;
 	const char *cells; /* ncpus x nslots structs, likewise */
-	const struct tally_slot *slots; /* nslots */
+	const char *slots; /* nslots structs of names */
+	struct slot_labels **labels; /* of each slot; NULL: not seen yet */
 	uint32_t nslots; /* 1 if the module has none */
 	uint64_t memory; /* bytes of kernel memory that its maps take */
 	uint32_t *shown; /* numbers of the CPUs that have series, ascending; room for ncpus */
@@ -228,11 +230,71 @@ static void bound_format(const struct place *p, char *out, size_t size)
 		value_format(bound, VALUE_U64, p->metric->scale, out, size);
 }
 
-/* out has room for TALLY_SLOT_NAME + 1. */
-static void slot_name(const struct state *s, uint32_t slot, char *out)
+static size_t name_size(const struct state *s)
 {
-	snprintf(out, TALLY_SLOT_NAME + 1, "%.*s", (int)TALLY_SLOT_NAME,
-		slot ? s->slots[slot].name : "other");
+	return s->module->slots->labels ? s->module->slots->name_size : sizeof(struct tally_slot);
+}
+
+static const void *slot_name(const struct state *s, uint32_t slot)
+{
+	return s->slots + slot * name_size(s);
+}
+
+/* Every name's struct begins with it. */
+static bool slot_ready(const struct state *s, uint32_t slot)
+{
+	return __atomic_load_n((const uint64_t *)slot_name(s, slot), __ATOMIC_ACQUIRE);
+}
+
+static void text_labels(const void *name, struct slot_labels *ret)
+{
+	const struct tally_slot *slot = name;
+
+	snprintf(ret->text, sizeof(ret->text), "%.*s", (int)sizeof(slot->name), slot->name);
+	ret->values[ret->n++] = ret->text;
+}
+
+void module_number_labels(const void *name, struct slot_labels *ret)
+{
+	const struct tally_slot_number *slot = name;
+
+	snprintf(ret->text, sizeof(ret->text), "%llu", (unsigned long long)slot->number);
+	ret->values[ret->n++] = ret->text;
+}
+
+/* They are made once, since what they are looked up in may be gone later. */
+static const struct slot_labels *slot_labels(struct state *s, uint32_t slot)
+{
+	const struct module_slots *slots = s->module->slots;
+	struct slot_labels *labels = s->labels[slot];
+
+	if (labels)
+		return labels;
+	labels = calloc(1, sizeof(*labels));
+	if (!labels)
+		return NULL;
+	labels->names[0] = slots->label;
+	if (!slot)
+		labels->values[labels->n++] = "other";
+	else
+		(slots->labels ? slots->labels : text_labels)(slot_name(s, slot), labels);
+	s->labels[slot] = labels;
+	return labels;
+}
+
+/* Appends a slot's labels to some. */
+static int put_slot_labels(
+	struct state *s, uint32_t slot, const char **names, const char **values, size_t *n)
+{
+	const struct slot_labels *labels = slot_labels(s, slot);
+
+	if (!labels)
+		return -ENOMEM;
+	for (size_t i = 0; i < labels->n; i++, ++*n) {
+		names[*n] = labels->names[i];
+		values[*n] = labels->values[i];
+	}
+	return 0;
 }
 
 static int put_schema(struct state *s, const struct place *p, void *arg)
@@ -245,16 +307,16 @@ static int put_schema(struct state *s, const struct place *p, void *arg)
 		.kind = m->type == METRIC_GAUGE ? VALUE_I64 : VALUE_U64,
 		.part = (uint8_t)p->part,
 		.scale = p->part == SERIES_BUCKET ? 0 : m->scale};
-	const char *names[4], *values[4];
-	char cpu[16], bound[64], slot[TALLY_SLOT_NAME + 1];
+	const char *names[3 + MODULE_SLOT_LABELS], *values[3 + MODULE_SLOT_LABELS];
+	char cpu[16], bound[64];
 	struct buf labels = BUF_INIT;
 	size_t n = 0;
 	int rc;
 
 	if (m->slotted) {
-		slot_name(s, p->slot, slot);
-		names[n] = s->module->slots->label;
-		values[n++] = slot;
+		rc = put_slot_labels(s, p->slot, names, values, &n);
+		if (rc)
+			return rc;
 	}
 	if (m->label) {
 		names[n] = m->label;
@@ -328,7 +390,7 @@ static bool is_there(
 
 	if (!m->label && !m->slotted)
 		return true;
-	if (slot && !__atomic_load_n(&s->slots[slot].ready, __ATOMIC_ACQUIRE))
+	if (slot && !slot_ready(s, slot))
 		return false;
 	return cells_sum(s, m, slot, cell + k * m->stride);
 }
@@ -397,7 +459,7 @@ static int open_slots(struct state *s)
 	if (rc)
 		return rc;
 	s->cells = cells;
-	rc = load_map_view(find_map(s, "names"), s->nslots * sizeof(*s->slots), &names);
+	rc = load_map_view(find_map(s, "names"), s->nslots * name_size(s), &names);
 	if (!rc)
 		s->slots = names;
 	return rc;
@@ -419,18 +481,33 @@ static int open_maps(struct state *s)
 	return rc;
 }
 
-/* The number of slots is a constant to the programs, the only one they have. */
+/* What the programs can know only from us; they have no other constants. */
+static int set_constants(struct state *s)
+{
+	struct tally_constants constants = {.slots = s->nslots};
+	struct timespec tick;
+	struct bpf_map *map;
+	int rc = 0;
+
+	/* the resolution of clocks that are as coarse as that */
+	if (!clock_getres(CLOCK_MONOTONIC_COARSE, &tick))
+		constants.tick_ns = (uint64_t)tick.tv_nsec;
+	bpf_object__for_each_map(map, s->object) if (!rc && strstr(bpf_map__name(map), ".rodata"))
+		rc = bpf_map__set_initial_value(map, &constants, sizeof(constants));
+	return rc;
+}
+
 static int set_slots(struct state *s)
 {
-	struct bpf_map *map;
-	int rc;
+	int rc = bpf_map__set_max_entries(find_map(s, "cells"), s->ncpus * s->nslots);
 
-	rc = bpf_map__set_max_entries(find_map(s, "cells"), s->ncpus * s->nslots);
 	if (!rc)
 		rc = bpf_map__set_max_entries(find_map(s, "names"), s->nslots);
-	bpf_object__for_each_map(map, s->object) if (!rc && strstr(bpf_map__name(map), ".rodata"))
-		rc = bpf_map__set_initial_value(map, &s->nslots, sizeof(s->nslots));
-	return rc;
+	if (!rc)
+		rc = bpf_map__set_max_entries(find_map(s, "find"), s->nslots);
+	if (!rc)
+		rc = bpf_map__set_max_entries(find_map(s, "taken"), s->nslots);
+	return rc ? rc : set_constants(s);
 }
 
 static int load_object(struct state *s)
@@ -585,7 +662,7 @@ static void state_free(struct state *s)
 	if (s->cells)
 		munmap((void *)s->cells, (size_t)s->ncpus * s->nslots * s->module->slots->size);
 	if (s->slots)
-		munmap((void *)s->slots, s->nslots * sizeof(*s->slots));
+		munmap((void *)s->slots, s->nslots * name_size(s));
 	bpf_object__close(s->object);
 	for (size_t i = 0; i < MODULE_PROGRAMS_MAX; i++)
 		if (s->programs[i] >= 0)
@@ -595,6 +672,9 @@ static void state_free(struct state *s)
 			close(s->kept[i]);
 	for (size_t i = 0; i < MODULE_METRICS_MAX; i++)
 		free(s->names[i]);
+	for (uint32_t i = 0; s->labels && i < s->nslots; i++)
+		free(s->labels[i]);
+	free(s->labels);
 	group_release(&s->group);
 	free(s->seen);
 	free(s->shown);
@@ -627,7 +707,8 @@ static int state_new(const struct module *m, const struct provider_env *env, str
 	s->shown = calloc(s->ncpus, sizeof(*s->shown));
 	s->seen = calloc(values, sizeof(*s->seen));
 	s->group.schema.interval_ms = (uint32_t)(env->interval_ns / NSEC_PER_MSEC);
-	if (!s->shown || !s->seen) {
+	s->labels = calloc(s->nslots, sizeof(*s->labels));
+	if (!s->shown || !s->seen || !s->labels) {
 		state_free(s);
 		return -ENOMEM;
 	}

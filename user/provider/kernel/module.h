@@ -51,6 +51,14 @@ struct module_metric {
 	size_t stride;
 };
 
+/* Labels of a slot; text is where a function may put values. */
+#define MODULE_SLOT_LABELS 4u
+struct slot_labels {
+	size_t n;
+	const char *names[MODULE_SLOT_LABELS], *values[MODULE_SLOT_LABELS];
+	char text[1024];
+};
+
 /*
  * What has a series for each of some names that turn up, disks for one: see bpf/module.h. The label's values
  * are those names, and "other" for what found no slot.
@@ -58,8 +66,14 @@ struct module_metric {
 struct module_slots {
 	const char *map; /* how its maps begin: MAP_cells, MAP_names */
 	size_t size; /* of a cell's struct */
-	const char *label;
+	const char *label, *more; /* more: names of further labels, for people; NULL: none */
 	uint32_t (*count)(void); /* how many slots are wanted on this machine; some are added */
+	/*
+	 * Makes labels of a name's struct, of name_size bytes, the first one being `label`; called once for a
+	 * slot. NULL: the name is the text of a struct tally_slot.
+	 */
+	void (*labels)(const void *name, struct slot_labels *ret);
+	size_t name_size;
 };
 
 struct module_capability {
@@ -69,6 +83,9 @@ struct module_capability {
 
 /* Maps of an object that others read, by their descriptors. */
 #define MODULE_KEPT_MAX 4u
+
+/* For .labels and .name_size of slots whose names are numbers, struct tally_slot_number. */
+void module_number_labels(const void *name, struct slot_labels *ret);
 
 struct module {
 	struct producer_ops ops; /* first: a producer finds its module by it */

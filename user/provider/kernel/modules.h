@@ -6,6 +6,6 @@
 #include "user/provider/kernel/module.h"
 
 extern const struct module module_sched, module_softirq, module_process, module_tcp, module_block,
-	module_reclaim, module_drop;
+	module_reclaim, module_drop, module_udp;
 
 #endif
