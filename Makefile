@@ -109,6 +109,13 @@ $(B)/examples/%: tools/examples/%.c $(wildcard include/tally/*.h)
 $(B)/demo-bin/%: tools/demo/%.c $(wildcard include/tally/*.h)
 	$(APP) -D_GNU_SOURCE -lm
 
+# Names of system calls as this machine's C library has them: one line for each number, by struct module_metric.
+$(B)/gen/user/provider/kernel/syscall_names.h: user/provider/kernel/syscall_names.sh
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -E -dM -include sys/syscall.h -x c /dev/null | sh $< >$@.new
+	@mv $@.new $@
+$(B)/obj/user/provider/kernel/syscalls.o: $(B)/gen/user/provider/kernel/syscall_names.h
+
 # --- tests and benchmarks --------------------------------------------------------------------------
 TEST_LIBS = $(TOOLS) $(GATHERER) $(PROVIDER) $(STORE) $(LIB)
 $(TESTS): $(B)/tests/%: $(B)/obj/tests/%.o $(TEST_LIBS)

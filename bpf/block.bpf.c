@@ -4,37 +4,11 @@
  * made, and where somebody asked for it when the device got it.
  */
 #include "bpf/block.h"
+#include "bpf/disk.bpf.h"
 #include "bpf/module.bpf.h"
 
 CPU_MAP(tally_block_cpu, struct block_cpu);
 SLOT_MAPS(tally_block, struct block_cell, struct tally_slot);
-
-/* enum req_op of include/linux/blk_types.h */
-enum {
-	REQ_OP_READ = 0,
-	REQ_OP_WRITE = 1,
-	REQ_OP_DRV_IN = 34, /* commands of drivers: these and above are no input or output */
-};
-
-static __always_inline const struct gendisk *disk_of(const struct request *rq)
-{
-	const struct request___old *old = (const void *)rq;
-
-	if (bpf_core_field_exists(old->rq_disk))
-		return BPF_CORE_READ(old, rq_disk);
-	return BPF_CORE_READ(rq, q, disk);
-}
-
-static __always_inline void count_time(uint64_t *buckets, uint64_t *sum, __u64 ns)
-{
-	__u64 bucket = tally_histogram_index(ns, BLOCK_LO, BLOCK_HI);
-
-	barrier_var(bucket);
-	if (bucket >= BLOCK_BUCKETS)
-		return;
-	__sync_fetch_and_add(&buckets[bucket], 1);
-	__sync_fetch_and_add(sum, ns);
-}
 
 /* Before 5.19 errors are errno values. */
 static __always_inline __u32 status_of(int error)
@@ -67,7 +41,7 @@ static __always_inline __u32 status_of(int error)
 
 static __always_inline void count_request(struct block_cell *c, const struct request *rq, int error)
 {
-	__u64 now = bpf_ktime_get_ns(), op = rq->cmd_flags & 0xff, status;
+	__u64 now = bpf_ktime_get_ns(), op = op_of(rq), status;
 	struct block_times *t = &c->ops[BLOCK_OTHER];
 
 	if (op == REQ_OP_READ)
@@ -75,9 +49,11 @@ static __always_inline void count_request(struct block_cell *c, const struct req
 	else if (op == REQ_OP_WRITE)
 		t = &c->ops[BLOCK_WRITE];
 	if (rq->start_time_ns)
-		count_time(t->total, &t->total_ns, elapsed(rq->start_time_ns, now));
+		histogram_count(t->total, &t->total_ns, elapsed(rq->start_time_ns, now), BLOCK_LO,
+			BLOCK_HI);
 	if (rq->io_start_time_ns)
-		count_time(t->device, &t->device_ns, elapsed(rq->io_start_time_ns, now));
+		histogram_count(t->device, &t->device_ns, elapsed(rq->io_start_time_ns, now),
+			BLOCK_LO, BLOCK_HI);
 	if (!error)
 		return;
 	status = status_of(error);
@@ -92,18 +68,17 @@ int BPF_PROG(tally_block, struct request *rq, int error, unsigned int bytes)
 	struct block_cpu *own = THIS_CPU(tally_block_cpu);
 	const struct gendisk *disk;
 	struct block_cell *c;
-	__u64 begin, device;
+	__u64 begin;
 
 	/* a part of a request; the rest is to come */
-	if (!own || bytes < rq->__data_len || (rq->cmd_flags & 0xff) >= REQ_OP_DRV_IN)
+	if (!own || bytes < rq->__data_len || op_of(rq) >= REQ_OP_DRV_IN)
 		return 0;
 	disk = disk_of(rq);
 	if (!disk)
 		return 0;
 	begin = own_begin(&own->own);
-	device = (__u64)(__u32)BPF_CORE_READ(disk, major) << 32 |
-		 (__u32)BPF_CORE_READ(disk, first_minor);
-	c = SLOT_CELL(tally_block, SLOT(tally_block, device, SLOT_TEXT(disk->disk_name)));
+	c = SLOT_CELL(
+		tally_block, SLOT(tally_block, disk_number(disk), SLOT_TEXT(disk->disk_name)));
 	if (c)
 		count_request(c, rq, error);
 	own_end_atomic(&own->own, begin);

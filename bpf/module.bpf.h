@@ -17,6 +17,7 @@
 #include <bpf/bpf_tracing.h>
 
 #include "bpf/module.h"
+#include "include/tally/histogram.h"
 
 char LICENSE[] SEC("license") = "GPL";
 
@@ -41,6 +42,19 @@ char LICENSE[] SEC("license") = "GPL";
 static __always_inline __u64 elapsed(__u64 from, __u64 to)
 {
 	return to > from ? to - from : 0;
+}
+
+/* Adds to a histogram of the range lo .. hi, both constants, and to the sum of its values. */
+static __always_inline void histogram_count(
+	uint64_t *buckets, uint64_t *sum, __u64 value, __u32 lo, __u32 hi)
+{
+	__u64 bucket = tally_histogram_index(value, lo, hi);
+
+	barrier_var(bucket);
+	if (bucket >= TALLY_HISTOGRAM_BUCKETS(lo, hi))
+		return;
+	__sync_fetch_and_add(&buckets[bucket], 1);
+	__sync_fetch_and_add(sum, value);
 }
 
 /* The time, if this run is one of those that are timed; else 0. */

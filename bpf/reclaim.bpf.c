@@ -47,17 +47,6 @@ static __always_inline int count_begin(enum reclaim_kind kind)
 	return 0;
 }
 
-static __always_inline void count_wait(struct reclaim_times *t, __u64 ns)
-{
-	__u64 bucket = tally_histogram_index(ns, RECLAIM_LO, RECLAIM_HI);
-
-	barrier_var(bucket);
-	if (bucket >= RECLAIM_BUCKETS)
-		return;
-	__sync_fetch_and_add(&t->waits[bucket], 1);
-	__sync_fetch_and_add(&t->ns, ns);
-}
-
 static __always_inline int count_end(enum reclaim_kind kind)
 {
 	struct reclaim_cpu *c = THIS_CPU(tally_reclaim_cpu);
@@ -68,7 +57,8 @@ static __always_inline int count_end(enum reclaim_kind kind)
 	begin = own_begin(&c->end[kind]);
 	since = bpf_map_lookup_elem(&tally_reclaim_since, &key);
 	if (since) {
-		count_wait(&c->kinds[kind], elapsed(*since, bpf_ktime_get_ns()));
+		histogram_count(c->kinds[kind].waits, &c->kinds[kind].ns,
+			elapsed(*since, bpf_ktime_get_ns()), RECLAIM_LO, RECLAIM_HI);
 		bpf_map_delete_elem(&tally_reclaim_since, &key);
 	}
 	own_end_atomic(&c->end[kind], begin);

@@ -131,7 +131,13 @@ struct css_set {
 	struct cgroup *dfl_cgrp; /* of version 2 */
 };
 
+/* arch/x86/include/asm/thread_info.h: which table of system calls it is */
+struct thread_info {
+	__u32 status;
+};
+
 struct task_struct {
+	struct thread_info thread_info;
 	unsigned int __state; /* since 5.14 */
 	int pid; /* 0: a CPU's idle task */
 	int tgid;
@@ -196,6 +202,7 @@ struct request_queue {
 struct request {
 	struct request_queue *q;
 	unsigned int cmd_flags; /* the lowest 8 bits: enum req_op */
+	__u64 __sector; /* where the rest begins, in units of 512 bytes */
 	unsigned int __data_len; /* bytes that are not completed yet */
 	__u64 start_time_ns; /* when it was made; 0 without statistics */
 	__u64 io_start_time_ns; /* when the device got it; 0 where nobody asked */
@@ -226,6 +233,30 @@ struct trace_event_raw_balance_dirty_pages {
 /* Before 5.17. */
 struct request___old {
 	struct gendisk *rq_disk;
+};
+
+/* include/linux/interrupt.h */
+struct irqaction {
+	const char *name;
+};
+
+/* include/linux/fs.h */
+struct super_block {
+	__u32 s_dev;
+	char s_id[32]; /* the device's name, for people */
+};
+
+struct inode {
+	struct super_block *i_sb;
+};
+
+/* arch/x86/include/asm/ptrace.h, and arch/arm64's */
+struct pt_regs {
+	unsigned long orig_ax; /* number of the system call */
+};
+
+struct pt_regs___arm64 {
+	int syscallno;
 };
 
 /* include/net/sock.h, include/linux/tcp.h */

@@ -7,5 +7,13 @@
 
 extern const struct module module_sched, module_softirq, module_process, module_tcp, module_block,
 	module_reclaim, module_drop, module_udp;
+/* Those that are opt-in. */
+extern const struct module module_hardirq, module_syscalls, module_fsync, module_block_size,
+	module_softirq_latency, module_migrations;
+
+/* What several of them need. Names of the soft interrupts, as /proc/softirqs has them. */
+extern const char *const softirq_types[];
+/* As many as there are disks now that ever did something, and half as many again, at least 8. */
+uint32_t block_count_disks(void);
 
 #endif

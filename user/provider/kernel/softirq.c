@@ -14,7 +14,7 @@ static const struct module_program programs[] = {
 };
 
 /* As /proc/softirqs and the producer "proc" call them. */
-static const char *const types[SOFTIRQ_TYPES] = {"hi", "timer", "net_tx", "net_rx", "block",
+const char *const softirq_types[SOFTIRQ_TYPES] = {"hi", "timer", "net_tx", "net_rx", "block",
 	"irq_poll", "tasklet", "sched", "hrtimer", "rcu"};
 
 static const struct module_metric metrics[] = {
@@ -29,7 +29,7 @@ static const struct module_metric metrics[] = {
 		.program = 1,
 		.offset = offsetof(struct softirq_cpu, sampled_ns),
 		.label = "type",
-		.values = types,
+		.values = softirq_types,
 		.n = SOFTIRQ_TYPES,
 		.stride = sizeof(uint64_t)},
 };

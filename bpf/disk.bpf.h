@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What programs that look at requests to disks have in common. */
+#ifndef TALLY_BPF_DISK_BPF_H
+#define TALLY_BPF_DISK_BPF_H
+
+#include "bpf/module.bpf.h"
+
+/* enum req_op of include/linux/blk_types.h */
+enum {
+	REQ_OP_READ = 0,
+	REQ_OP_WRITE = 1,
+	REQ_OP_DRV_IN = 34, /* commands of drivers: these and above are no input or output */
+};
+
+static __always_inline const struct gendisk *disk_of(const struct request *rq)
+{
+	const struct request___old *old = (const void *)rq;
+
+	if (bpf_core_field_exists(old->rq_disk))
+		return BPF_CORE_READ(old, rq_disk);
+	return BPF_CORE_READ(rq, q, disk);
+}
+
+static __always_inline __u32 op_of(const struct request *rq)
+{
+	return rq->cmd_flags & 0xff;
+}
+
+static __always_inline __u64 disk_number(const struct gendisk *disk)
+{
+	return (__u64)(__u32)BPF_CORE_READ(disk, major) << 32 |
+	       (__u32)BPF_CORE_READ(disk, first_minor);
+}
+
+#endif

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Module "fsync": a known number of calls for a file of this directory, whose times are those of the calls. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <fcntl.h>
+#include <sys/vfs.h>
+
+#define MODULE_UNDER_TEST module_fsync
+#include "tests/lib/testmodule.h"
+
+#define EXT4_MAGIC 0xEF53
+
+enum { CALLS = 60, DATA_CALLS = 40 };
+
+static uint64_t of(const char *op, int part)
+{
+	char labels[64];
+
+	snprintf(labels, sizeof(labels), "op=\"%s\"", op);
+	return value("ext4_fsync_seconds", labels, part);
+}
+
+/* Returns how long the calls took, in ns. */
+static uint64_t sync_often(int fd, int (*fn)(int), int n)
+{
+	uint64_t ns = 0, begin;
+
+	for (int i = 0; i < n; i++) {
+		cr_assert_eq(pwrite(fd, "word", 4, (off_t)i * 5000), 4);
+		begin = clock_monotonic_ns();
+		cr_assert_eq(fn(fd), 0);
+		ns += clock_monotonic_ns() - begin;
+	}
+	return ns;
+}
+
+Test(fsync, known_calls, .init = setup, .fini = teardown)
+{
+	char name[] = "./tally-fsync-XXXXXX";
+	int fd = mkostemp(name, O_CLOEXEC);
+	uint64_t all, data, all_ns, data_ns, all_wall, data_wall;
+	struct statfs fs;
+
+	cr_assert_geq(fd, 0);
+	unlink(name);
+	if (fstatfs(fd, &fs) || fs.f_type != EXT4_MAGIC) {
+		close(fd);
+		cr_skip_test("this directory is not on ext4");
+	}
+	poll_producer();
+	all = of("fsync", SERIES_BUCKET);
+	data = of("fdatasync", SERIES_BUCKET);
+	all_ns = of("fsync", SERIES_SUM);
+	data_ns = of("fdatasync", SERIES_SUM);
+	all_wall = sync_often(fd, fsync, CALLS);
+	data_wall = sync_often(fd, fdatasync, DATA_CALLS);
+	close(fd);
+	poll_producer();
+	all = of("fsync", SERIES_BUCKET) - all;
+	data = of("fdatasync", SERIES_BUCKET) - data;
+	all_ns = of("fsync", SERIES_SUM) - all_ns;
+	data_ns = of("fdatasync", SERIES_SUM) - data_ns;
+	printf("%lu fsync: %lu of %lu us; %lu fdatasync: %lu of %lu us\n", all, all_ns / 1000,
+		all_wall / 1000, data, data_ns / 1000, data_wall / 1000);
+	/* others of this machine may call it as well, a few times */
+	cr_assert_geq(all, CALLS);
+	cr_assert_geq(data, DATA_CALLS);
+	if (all == CALLS)
+		cr_assert(all_ns <= all_wall && all_ns >= all_wall / 2);
+	if (data == DATA_CALLS)
+		cr_assert(data_ns <= data_wall && data_ns >= data_wall / 2);
+	cr_assert_eq(value("ext4_fsync_errors", NULL, SERIES_VALUE), 0);
+	cr_assert_eq(value("ext4_fsync_unknown", NULL, SERIES_VALUE), 0);
+}
