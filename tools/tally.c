@@ -11,6 +11,7 @@ static const struct command {
 	int (*run)(int argc, char **argv);
 } commands[] = {
 	{"live", "counters of running programs, straight from their segments", cmd_live},
+	{"ended", "processes that ended last, from the provider of this machine", cmd_ended},
 	{"ls", "nodes and series in a history", cmd_ls},
 	{"get", "values: newest, raw, by steps, as rates or exact increases", cmd_get},
 	{"plot", "a graph in the terminal or as a PNG picture", cmd_plot},

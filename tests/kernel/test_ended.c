@@ -7,7 +7,6 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -106,51 +105,83 @@ static void run_short(unsigned n)
 	}
 }
 
-/*
- * A process in the cgroup that makes n of SHORT_MS, one after the other; it ends by itself. *ret_outside_ns, in
- * shared memory, is the time that it had used when it entered the cgroup.
- */
-static pid_t start_driver(const struct accounted *a, unsigned n, uint64_t *ret_outside_ns)
-{
-	pid_t pid = fork();
+struct driver {
+	pid_t pid;
+	int ready, go; /* pipes: from it, and to it */
+	uint64_t cpu_ns; /* that it had when all were ready */
+};
 
-	cr_assert_geq(pid, 0);
-	if (!pid) {
+/* A process in the cgroup that makes n of SHORT_MS, one after the other, when it is told so, and ends by itself. */
+static void start_driver(struct driver *d, const struct accounted *a, unsigned n)
+{
+	int ready[2], go[2];
+	char c = 0;
+
+	cr_assert_eq(pipe(ready) || pipe(go), 0);
+	d->pid = fork();
+	cr_assert_geq(d->pid, 0);
+	if (!d->pid) {
 		enter_cgroup(a);
-		*ret_outside_ns = clock_ns(CLOCK_PROCESS_CPUTIME_ID);
 		prctl(PR_SET_NAME, "tally-short");
+		close(go[1]);
+		if (write(ready[1], &c, 1) != 1 || read(go[0], &c, 1) != 1)
+			abort();
 		run_short(n);
 		_exit(0);
 	}
-	return pid;
+	close(ready[1]);
+	close(go[0]);
+	d->ready = ready[0];
+	d->go = go[1];
+	cr_assert_eq(read(d->ready, &c, 1), 1);
 }
 
-/* As exact as the cgroup's own books, in which drivers are too. */
+/* By the scheduler's clock, exact while it sleeps. */
+static uint64_t process_cpu_ns(pid_t pid)
+{
+	unsigned long long ns = 0;
+	char path[64];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/schedstat", (int)pid);
+	f = fopen(path, "r");
+	cr_assert_not_null(f);
+	cr_assert_eq(fscanf(f, "%llu", &ns), 1);
+	fclose(f);
+	return ns;
+}
+
+/* As exact as the cgroup's own books, in which drivers are too: from when they sleep, in it, until all have ended. */
 Test(ended, sums_are_those_of_the_cgroup, .init = setup, .fini = teardown)
 {
 	enum { DRIVERS = 2 };
 	const unsigned n = clocks_are_real() ? 10000 : 200;
-	uint64_t ours, theirs,
-		*outside =
-			mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct driver drivers[DRIVERS];
 	struct accounted a;
-	pid_t drivers[DRIVERS];
+	uint64_t ours, theirs;
 
 	if (!make_cgroup(&a))
 		cr_skip_test("no cgroup with CPU accounting can be made here");
 	for (int i = 0; i < DRIVERS; i++)
-		drivers[i] = start_driver(&a, n / DRIVERS, &outside[i]);
+		start_driver(&drivers[i], &a, n / DRIVERS);
+	usleep(200000);
+	theirs = usage_ns(&a);
 	for (int i = 0; i < DRIVERS; i++)
-		while (waitpid(drivers[i], NULL, WNOHANG) == 0) {
+		drivers[i].cpu_ns = process_cpu_ns(drivers[i].pid);
+	for (int i = 0; i < DRIVERS; i++)
+		cr_assert_eq(write(drivers[i].go, "", 1), 1);
+	for (int i = 0; i < DRIVERS; i++)
+		while (waitpid(drivers[i].pid, NULL, WNOHANG) == 0) {
 			poll_producer();
 			usleep(200000);
 		}
 	usleep(100000); /* the last one may be in its last microseconds */
 	poll_producer();
-	theirs = usage_ns(&a);
+	theirs = usage_ns(&a) - theirs;
 	rmdir(a.dir);
-	ours = value("ended_cpu_seconds", "comm=\"tally-short\"", SERIES_VALUE) - outside[0] -
-	       outside[1];
+	ours = value("ended_cpu_seconds", "comm=\"tally-short\"", SERIES_VALUE);
+	for (int i = 0; i < DRIVERS; i++)
+		ours -= drivers[i].cpu_ns;
 	printf("%lu ended, %lu ns; the cgroup says %lu ns (%+.4f %%)\n",
 		ends("comm=\"tally-short\""), ours, theirs,
 		((double)ours / (double)theirs - 1) * 100);

@@ -74,6 +74,8 @@ static pid_t start(void (*fn)(void))
 	cr_assert_geq(pid, 0);
 	if (!pid) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (!clocks_are_real() && nice(19) == -1) /* there CPUs are slow, and few */
+			abort();
 		fn();
 		_exit(0);
 	}
@@ -154,7 +156,7 @@ Test(tasks, in_and_out_of_the_top, .init = setup, .fini = teardown)
 	poll_after_ms(300);
 	poll_after_ms(100);
 	cr_assert(is_shown(spinner));
-	for (int round = 0; round < 3; round++) {
+	for (int round = 0; round < (clocks_are_real() ? 3 : 1); round++) {
 		before = task("task_cpu_seconds", spinner);
 		cr_assert_gt(before, 0);
 		kill(spinner, SIGSTOP);
@@ -284,7 +286,7 @@ Test(tasks, never_backwards, .init = setup, .fini = teardown)
 	static pid_t pids[NAMES][SNAPSHOT_GROUPS];
 	size_t n[NAMES] = {0};
 
-	for (int i = 0; i < 30; i++) {
+	for (int i = 0; i < (clocks_are_real() ? 30 : 6); i++) {
 		pid_t a = start(spin_in_threads), b = start(spin_for_ever);
 
 		run_short(5, 1000);

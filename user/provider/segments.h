@@ -31,6 +31,23 @@ struct segments_stats {
 	uint64_t removed; /* unfinished files whose makers are dead */
 	uint64_t refused[REFUSED_REASONS]; /* files */
 };
+/*
+ * The last words of processes whose segments were folded: a few of the newest are kept, so that others can
+ * tell of a process what it counted.
+ */
+#define SEGMENT_LAST_WORDS 64u
+struct segment_last_words {
+	uint32_t pid,
+		pid_ns; /* in that pid namespace; of processes that shared a segment the last */
+	uid_t uid;
+	uint64_t start_ticks; /* 0: it did not say */
+	char program[64]; /* its name is cut there */
+	char counted[512]; /* "name{labels}=value name=value ...", of as many as fit */
+};
+/* Those of a process of our pid namespace, or NULL. Borrowed until the next poll. */
+const struct segment_last_words *segments_last_words(
+	const struct registry *r, uint32_t pid, uid_t uid, uint64_t start_ticks);
+
 /* All zero if the producer is not open. */
 void segments_stats(const struct registry *r, struct segments_stats *ret);
 

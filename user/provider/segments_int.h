@@ -63,6 +63,8 @@ struct segments {
 	struct cgroups *cgroups;
 	struct fold *fold;
 	struct segments_stats stats;
+	struct segment_last_words *words; /* SEGMENT_LAST_WORDS; NULL until the first */
+	size_t nwords; /* that there ever were: number n is at n % SEGMENT_LAST_WORDS */
 	struct diag_limit refuse_limit;
 };
 

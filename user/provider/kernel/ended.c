@@ -22,7 +22,9 @@
 
 #include "user/lib/util.h"
 #include "user/provider/kernel/modules.h"
+#include "user/provider/kernel/endlog.h"
 #include "user/provider/seat.h"
+#include "user/provider/segments.h"
 
 #define ROWS_ALL     4096u /* of all CPUs together, */
 #define ROWS_CPU_MIN 64u /* but at least these of each */
@@ -108,13 +110,17 @@ struct ended {
 	int rows_fd;
 	uint64_t *tails; /* of each CPU: rows that were read or lost */
 	uint64_t dropped, page_size;
+	long ticks; /* a second */
 	struct group others, own; /* of "other", and about ourselves */
 	struct sitter *sitters; /* nsitters of ENDED_SEATS */
 	size_t nsitters;
 	uint64_t seated[END_FIGURES]; /* all that was ever added to seats */
 	uint64_t other_peak;
 	struct ended_row *recent; /* the last RECENT processes: number n at n % RECENT */
-	uint64_t nrecent;
+	uint64_t nrecent, nlisted,
+		ready; /* in the list are those before nlisted; soon those before ready */
+	struct endlog *list; /* NULL: none is kept */
+	const struct registry *registry;
 	struct ended_row *late; /* of this poll */
 	size_t nlate, late_capacity;
 	uint64_t start_ns;
@@ -225,8 +231,21 @@ static void add_row(struct ended *e, const struct ended_row *r, uint64_t now)
 
 /* --- rows ------------------------------------------------------------------------------------- */
 
+/* With what it counted itself, if its segment has been folded by now. */
+static void list_next(struct ended *e)
+{
+	const struct ended_row *r = &e->recent[e->nlisted++ % RECENT];
+	const struct segment_last_words *w = segments_last_words(
+		e->registry, r->pid, r->uid, r->start_ns / (NSEC_PER_SEC / (uint64_t)e->ticks));
+
+	if (e->list)
+		endlog_add(e->list, r, w ? w->program : NULL, w ? w->counted : NULL);
+}
+
 static void take_process(struct ended *e, const struct ended_row *r, uint64_t now)
 {
+	if (e->nrecent - e->nlisted == RECENT)
+		list_next(e);
 	e->recent[e->nrecent++ % RECENT] = *r;
 	add_row(e, r, now);
 }
@@ -428,6 +447,7 @@ static void ended_free(struct ended *e)
 		group_release(&e->sitters[i].group);
 	group_release(&e->others);
 	group_release(&e->own);
+	endlog_free(e->list);
 	free(e->sitters);
 	free(e->recent);
 	free(e->late);
@@ -445,6 +465,10 @@ static struct ended *ended_new(const struct provider_env *env)
 	e->ncpus = ncpus > 0 ? (uint32_t)ncpus : 1;
 	e->nrows = rows_per_cpu(e->ncpus);
 	e->page_size = (uint64_t)sysconf(_SC_PAGESIZE);
+	e->ticks = sysconf(_SC_CLK_TCK);
+	e->registry = env->registry;
+	if (env->state_dir && !env->read_only)
+		e->list = endlog_new(env->state_dir, env->boot_ns, e->page_size);
 	e->interval_ms = (uint32_t)(env->interval_ns / NSEC_PER_MSEC);
 	e->start_ns = (uint64_t)clock_realtime_ns();
 	e->sitters = calloc(ENDED_SEATS, sizeof(*e->sitters));
@@ -480,11 +504,20 @@ static int ended_open(struct producer *p, const struct provider_env *env, struct
 	return 0;
 }
 
+/* Those that were known at the poll before: what they counted may have been folded since. */
+static int write_list(struct ended *e)
+{
+	while (e->nlisted < e->ready)
+		list_next(e);
+	e->ready = e->nrecent;
+	return e->list ? endlog_flush(e->list) : 0;
+}
+
 static int ended_get_stats(struct producer *p, struct snapshot *snap)
 {
 	struct ended *e = p->state;
 	uint64_t begin = clock_monotonic_ns(), end;
-	int rc, err = read_rows(e, begin);
+	int rc, err = read_rows(e, begin), list_err = write_list(e);
 
 	put_others(e);
 	end = clock_monotonic_ns();
@@ -493,11 +526,16 @@ static int ended_get_stats(struct producer *p, struct snapshot *snap)
 		rc = snapshot_add(snap, &e->own, begin, end);
 	for (size_t i = 0; i < e->nsitters && !rc; i++)
 		rc = snapshot_add(snap, &e->sitters[i].group, begin, end);
+	err = err ? err : list_err;
 	return err ? err : rc;
 }
 
 static void ended_close(struct producer *p)
 {
+	struct ended *e = p->state;
+
+	e->ready = e->nrecent;
+	write_list(e);
 	ended_free(p->state);
 	p->state = NULL;
 }
