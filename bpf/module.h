@@ -41,12 +41,9 @@ struct tally_slot_number {
 /* What the reader tells the programs of a module that has slots. */
 struct tally_constants {
 	uint32_t slots;
-	uint32_t hierarchy; /* enum tally_hierarchy */
+	uint32_t reserved;
 	uint64_t tick_ns; /* the kernel's jiffy */
 };
-
-/* Whose cgroups are a machine's: those of version 2, or of a controller of version 1. */
-enum tally_hierarchy { TALLY_CGROUP_V2, TALLY_CGROUP_MEMORY, TALLY_CGROUP_CPUACCT };
 
 /*
  * The path of a cgroup, by its names from the last to the first, each ended by a zero. A name that is longer
@@ -54,7 +51,7 @@ enum tally_hierarchy { TALLY_CGROUP_V2, TALLY_CGROUP_MEMORY, TALLY_CGROUP_CPUACC
  */
 #define TALLY_CGROUP_LEVELS 12u
 #define TALLY_CGROUP_NAME   128u
-#define TALLY_CGROUP_PATH   512u
+#define TALLY_CGROUP_PATH   384u
 struct tally_slot_cgroup {
 	uint64_t ready;
 	uint64_t identity; /* of the path: tells those apart that are cut */

@@ -109,8 +109,13 @@ struct cred {
 
 /* include/linux/kernfs.h, include/linux/cgroup-defs.h */
 struct kernfs_node {
+	struct kernfs_node *__parent; /* since 6.15 */
 	const char *name; /* "" of a root */
 	__u64 id;
+};
+
+struct kernfs_node___old {
+	struct kernfs_node *parent;
 };
 
 struct cgroup {
@@ -260,12 +265,22 @@ struct pt_regs___arm64 {
 };
 
 /* include/net/sock.h, include/linux/tcp.h */
+struct sock_cgroup_data {
+	struct cgroup *cgroup; /* of version 2; since 5.15 */
+};
+
+/* Before 5.15: the same pointer, or with bit 0 something else; bit 1 tells whether it is counted. */
+struct sock_cgroup_data___old {
+	__u64 val;
+};
+
 struct sock_common {
 	__u16 skc_num; /* local port */
 };
 
 struct sock {
 	struct sock_common __sk_common;
+	struct sock_cgroup_data sk_cgrp_data; /* CONFIG_SOCK_CGROUP_DATA */
 	__u16 sk_protocol; /* a bit field before 5.6 */
 };
 

@@ -86,6 +86,8 @@ struct module_capability {
 
 /* For .labels and .name_size of slots whose names are numbers, struct tally_slot_number. */
 void module_number_labels(const void *name, struct slot_labels *ret);
+/* For slots that are cgroups, struct tally_slot_cgroup: labels cgroup, and unit and container if it is that. */
+void module_cgroup_labels(const void *name, struct slot_labels *ret);
 
 struct module {
 	struct producer_ops ops; /* first: a producer finds its module by it */
