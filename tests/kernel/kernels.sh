@@ -10,7 +10,8 @@
 # tests not to compare clocks.
 . tests/lib/e2e.sh
 need qemu-system-x86_64 busybox cpio apt-get xz gzip
-SERIES="5.10 6.1 6.12 6.18 7"
+ALL="5.10 6.1 6.12 6.18 7"
+SERIES=${KERNELS:-$ALL} # KERNELS="6.1 7" runs some
 AT_ONCE=2
 LIMIT=150
 K=$B/kernels
@@ -123,8 +124,10 @@ init()
 	TEXT
 	echo "for t in $(echo $TESTS); do"
 	cat <<-'TEXT'
+			start=$(cut -d' ' -f1 /proc/uptime)
 			timeout 60 /t/$t >/tmp/out 2>&1
 			code=$?
+			echo "TOOK $t $start $(cut -d' ' -f1 /proc/uptime)"
 			[ $code = 0 ] || sed "s/^/    $t: /" /tmp/out
 			echo "TEST $t $code"
 		done

@@ -65,9 +65,9 @@ void provider_describe(struct buf *out)
 	for (const struct producer_ops *const *ops = provider_producers; *ops; ops++) {
 		const char *why = (*ops)->opt_in;
 
-		buf_printf(out, "%s %-14s %s\n", why ? " *" : "  ", (*ops)->name, (*ops)->help);
+		buf_printf(out, "%s %-15s %s\n", why ? " *" : "  ", (*ops)->name, (*ops)->help);
 		if (why)
-			buf_printf(out, "%18s%s\n", "", why);
+			buf_printf(out, "%19s%s\n", "", why);
 	}
 	buf_put_u8(out, 0);
 }

@@ -427,7 +427,7 @@ static int segments_open(struct producer *p, const struct provider_env *env, str
 
 const struct producer_ops producer_segments = {
 	.name = "segments",
-	.help = "counters of instrumented programs, summed per program and user",
+	.help = "counters of instrumented programs, by program and user",
 	.open = segments_open,
 	.get_stats = segments_get_stats,
 	.close = segments_close,

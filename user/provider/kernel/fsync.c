@@ -68,7 +68,7 @@ static const struct module_slots slots = {.map = "tally_fsync",
 const struct module module_fsync = {
 	.ops = {.name = "fsync",
 		.help = "time that fsync and fdatasync take on ext4 (BPF)",
-		.opt_in = "of one file system only, and reads the clock twice at each call",
+		.opt_in = "of ext4 only; reads the clock twice at each call",
 		MODULE_FUNCTIONS},
 	.elf = fsync_bpf__elf_bytes,
 	.cpu_map = "tally_fsync_cpu",

@@ -23,7 +23,7 @@ static const struct module_metric metrics[] = {
 const struct module module_migrations = {
 	.ops = {.name = "migrations",
 		.help = "tasks moved between CPUs (BPF)",
-		.opt_in = "runs in the scheduler, as often as tasks are woken on another CPU",
+		.opt_in = "runs in the scheduler whenever a task changes its CPU",
 		MODULE_FUNCTIONS},
 	.elf = migrations_bpf__elf_bytes,
 	.cpu_map = "tally_migrations_cpu",

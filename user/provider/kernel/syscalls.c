@@ -78,8 +78,7 @@ static const struct module_slots slots = {.map = "tally_syscalls",
 const struct module module_syscalls = {
 	.ops = {.name = "syscalls",
 		.help = "system calls, their errors and times, by name (BPF)",
-		.opt_in = "runs twice at each system call: some 70 ns, a third of what a small one "
-			  "takes",
+		.opt_in = "runs twice at each system call: some 70 ns",
 		MODULE_FUNCTIONS},
 	.elf = syscalls_bpf__elf_bytes,
 	.cpu_map = "tally_syscalls_cpu",
