@@ -116,6 +116,7 @@ init()
 	TEXT
 	echo "for m in $(echo $MODULES); do"
 	cat <<-'TEXT'
+			echo "TOOK tallyd-$m $(cut -d" " -f1 /proc/uptime)"
 			/t/tallyd --once --state-dir=/tmp $m >/tmp/out 2>/tmp/err
 			code=$?
 			sed -n "s/.*tallyd: [a-z]*: producer $m:* */LACKS $m /p" /tmp/err
@@ -166,11 +167,11 @@ boot()
 	cp "$K/$series/loop.ko" "$T/$series/"
 	(cd "$T/$series" && echo loop.ko | cpio -o -H newc --owner=0:0 2>/dev/null | gzip -1) >"$T/$series.gz"
 	cat "$T/root.gz" "$T/$series.gz" >"$T/$series.initrd"
-	timeout "$LIMIT" qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 2 -M q35 -m 768 \
+	timeout "$LIMIT" qemu-system-x86_64 -accel tcg,thread=multi -cpu Nehalem -smp 2 -M q35 -m 768 \
 		-nodefaults -no-reboot -display none -serial stdio -kernel "$K/$series/vmlinuz" \
 		-initrd "$T/$series.initrd" \
-		-append "console=ttyS0 quiet loglevel=0 panic=-1 rdinit=/init" </dev/null 2>&1 |
-		tr -d '\r' >"$T/vm-$series.log"
+		-append "console=ttyS0 quiet loglevel=0 panic=-1 mitigations=off init_on_alloc=0 audit=0 apparmor=0 rdinit=/init" </dev/null 2>&1 |
+		tr -d '\r' | tee "$K/$series/vm.log" >"$T/vm-$series.log"
 }
 
 # --- what came out -----------------------------------------------------------------------------------

@@ -208,7 +208,7 @@ Test(ended, overwritten_rows_are_others, .init = setup, .fini = teardown)
 	poll_producer();
 	others = ends("comm=\"other\"");
 	for (unsigned i = 0; i < n; i++) {
-		pid_t pid = fork();
+		pid_t pid = vfork(); /* many, also where copying the memory of one takes 10 ms */
 
 		cr_assert_geq(pid, 0);
 		if (!pid) {
