@@ -128,6 +128,7 @@ Test(block, more_disks_than_slots)
 	uint64_t own = 0, other;
 	int named = 0;
 
+	skip_emulated();
 	make_space("64m");
 	setup();
 	for (int i = 0; i < DISKS; i++) {

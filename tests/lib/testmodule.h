@@ -77,6 +77,13 @@ __attribute__((unused)) static bool clocks_are_real(void)
 	return !getenv("TALLY_EMULATED");
 }
 
+/* Of tests that take long in an emulated machine, and show nothing there that depends on the kernel. */
+__attribute__((unused)) static void skip_emulated(void)
+{
+	if (getenv("TALLY_EMULATED"))
+		cr_skip_test("shows the same on every kernel");
+}
+
 /* Has the canonical text all of these pairs? NULL: whatever it has. */
 static bool has_labels(const char *text, const char *pairs)
 {
