@@ -13,7 +13,7 @@ need qemu-system-x86_64 busybox cpio apt-get xz gzip
 ALL="5.10 6.1 6.12 6.18 7"
 SERIES=${KERNELS:-$ALL} # KERNELS="6.1 7" runs some
 AT_ONCE=3 # more than CPUs: tests sleep, too
-LIMIT=150
+LIMIT=200
 K=$B/kernels
 mkdir -p "$K"
 
