@@ -14,6 +14,7 @@ ALL="5.10 6.1 6.12 6.18 7"
 SERIES=${KERNELS:-$ALL} # KERNELS="6.1 7" runs some
 AT_ONCE=3 # more than CPUs: tests sleep, too
 LIMIT=200
+FASTER="mitigations=off init_on_alloc=0 audit=0 apparmor=0" # what costs most where all is emulated
 K=$B/kernels
 mkdir -p "$K"
 
@@ -170,7 +171,7 @@ boot()
 	timeout "$LIMIT" qemu-system-x86_64 -accel tcg,thread=multi -cpu Nehalem -smp 1 -M q35 -m 768 \
 		-nodefaults -no-reboot -display none -serial stdio -kernel "$K/$series/vmlinuz" \
 		-initrd "$T/$series.initrd" \
-		-append "console=ttyS0 quiet loglevel=0 panic=-1 mitigations=off init_on_alloc=0 audit=0 apparmor=0 rdinit=/init" </dev/null 2>&1 |
+		-append "console=ttyS0 quiet loglevel=0 panic=-1 $FASTER rdinit=/init" </dev/null 2>&1 |
 		tr -d '\r' | tee "$K/$series/vm.log" >"$T/vm-$series.log"
 }
 

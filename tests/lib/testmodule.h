@@ -38,6 +38,16 @@ int snapshot_add(struct snapshot *s, struct group *g, uint64_t begin_ns, uint64_
 	return 0;
 }
 
+void snapshot_forget(struct snapshot *s, struct group *g)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < s->n; i++)
+		if (s->groups[i] != g)
+			s->groups[kept++] = s->groups[i];
+	s->n = kept;
+}
+
 #ifndef OPS_UNDER_TEST
 #define OPS_UNDER_TEST (&MODULE_UNDER_TEST.ops)
 #endif
@@ -47,7 +57,7 @@ static struct snapshot snapshot;
 
 static int open_producer(struct errmsg *e)
 {
-	struct provider_env env = {.interval_ns = NSEC_PER_SEC};
+	struct provider_env env = {.interval_ns = NSEC_PER_SEC, .cgroup_dir = "/sys/fs/cgroup"};
 
 	return producer.ops->open(&producer, &env, e);
 }

@@ -33,6 +33,10 @@ int proc_walk_netstat(struct proc_text t, struct sink *k);
 int proc_walk_sockstat(struct proc_text t, struct sink *k);
 int proc_walk_softnet(struct proc_text t, struct sink *k);
 
+/* Of the machine or of a control group: labels kind and resource. */
+int proc_walk_pressure(
+	struct proc_text t, struct sink *k, const struct sink_metric *metric, const char *resource);
+
 /* How cpu times are shown; set from sysconf(_SC_CLK_TCK) once. */
 void proc_set_ticks(long per_second);
 

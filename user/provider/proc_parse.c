@@ -457,12 +457,9 @@ static int walk_softirqs(struct proc_text t, struct sink *k)
 /* --- pressure ------------------------------------------------------------------------------------ */
 
 /* "some avg10=0.00 avg60=0.00 avg300=0.00 total=3633184708", then "full ...", in us. */
-static int walk_pressure(struct proc_text t, struct sink *k, const char *resource)
+int proc_walk_pressure(
+	struct proc_text t, struct sink *k, const struct sink_metric *metric, const char *resource)
 {
-	static const struct sink_metric metric = {"pressure_stall_seconds", "seconds",
-		"Time that some or all tasks waited for a resource "
-		"(node_exporter: node_pressure_*_seconds_total)",
-		METRIC_COUNTER, -6};
 	struct proc_text line, kind, word;
 	uint64_t v;
 
@@ -477,12 +474,22 @@ static int walk_pressure(struct proc_text t, struct sink *k, const char *resourc
 		}
 		if (!found || !next_number(&word, &v))
 			return -EBADMSG;
-		sink_put(k, &metric,
+		sink_put(k, metric,
 			(struct sink_label[]){{"kind", kind.p, length(&kind)},
 				{"resource", resource, strlen(resource)}, {NULL}},
 			v);
 	}
 	return 0;
+}
+
+static int walk_pressure(struct proc_text t, struct sink *k, const char *resource)
+{
+	static const struct sink_metric metric = {"pressure_stall_seconds", "seconds",
+		"Time that some or all tasks waited for a resource "
+		"(node_exporter: node_pressure_*_seconds_total)",
+		METRIC_COUNTER, -6};
+
+	return proc_walk_pressure(t, k, &metric, resource);
 }
 
 static int walk_pressure_cpu(struct proc_text t, struct sink *k)

@@ -25,7 +25,9 @@ struct provider_env {
 	const char *segment_dir; /* /run/tally/seg */
 	const char *state_dir; /* /var/lib/tally */
 	const char *proc_dir; /* "/proc"; tests give another */
+	const char *cgroup_dir; /* "/sys/fs/cgroup"; tests give another */
 	uint64_t interval_ns;
+	uint32_t cgroup_limit; /* control groups that are shown; 0: as many as usual */
 	uint32_t top; /* processes that are shown, by each criterion; 0: as many as usual */
 	uint64_t incarnation_start_ns; /* realtime of this start of the provider */
 	uint8_t boot_id[16];
@@ -85,6 +87,6 @@ bool producer_is_wanted(const struct producer_ops *ops, const char *const *names
 
 /* The producers of this program that are no modules (user/provider/kernel/modules.h). */
 extern const struct producer_ops producer_segments, producer_proc, producer_self, producer_ended,
-	producer_tasks;
+	producer_tasks, producer_cgroup;
 
 #endif

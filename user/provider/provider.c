@@ -20,7 +20,7 @@ const struct producer_ops *const provider_producers[] = {&producer_segments, &mo
 	&module_reclaim.ops, &module_drop.ops, &module_udp.ops, &module_cgroup_tcp.ops,
 	&producer_ended, &producer_tasks, &module_hardirq.ops, &module_syscalls.ops,
 	&module_fsync.ops, &module_block_size.ops, &module_softirq_latency.ops,
-	&module_migrations.ops, &producer_proc, &producer_self, NULL};
+	&module_migrations.ops, &producer_cgroup, &producer_proc, &producer_self, NULL};
 
 struct provider {
 	char *name, *state_dir;
@@ -137,6 +137,8 @@ static int make_writer(struct provider *p, const struct provider_config *cfg,
 		.segment_dir = cfg->segment_dir,
 		.state_dir = cfg->state_dir,
 		.proc_dir = cfg->proc_dir,
+		.cgroup_dir = cfg->cgroup_dir,
+		.cgroup_limit = cfg->cgroup_limit,
 		.interval_ns = cfg->interval_ns,
 		.top = cfg->top,
 		.incarnation_start_ns = inc.start_ns,

@@ -37,19 +37,24 @@ static int grow(struct sink *k)
 	return 0;
 }
 
-static int format_labels(const struct sink_label *labels, struct buf *out)
+/* Longer values are cut: whoever puts them and may have such makes them short and distinct before. */
+static int format_labels(
+	const struct sink_label *common, const struct sink_label *labels, struct buf *out)
 {
-	const char *names[4], *values[4];
-	char copies[4][128];
+	const char *names[SINK_LABELS_MAX], *values[SINK_LABELS_MAX];
+	char copies[SINK_LABELS_MAX][SINK_LABEL_SIZE];
 	size_t n = 0;
 
-	for (; labels && labels->name && n < 4; labels++, n++) {
-		size_t len = labels->len < 127 ? labels->len : 127;
+	for (int of = 0; of < 2; of++, common = labels) {
+		for (; common && common->name && n < SINK_LABELS_MAX; common++, n++) {
+			size_t len =
+				common->len < SINK_LABEL_SIZE ? common->len : SINK_LABEL_SIZE - 1;
 
-		memcpy(copies[n], labels->value, len);
-		copies[n][len] = '\0';
-		names[n] = labels->name;
-		values[n] = copies[n];
+			memcpy(copies[n], common->value, len);
+			copies[n][len] = '\0';
+			names[n] = common->name;
+			values[n] = copies[n];
+		}
 	}
 	return labels_format(out, n, names, values);
 }
@@ -70,7 +75,7 @@ static int add_series(struct sink *k, const struct sink_metric *m, const struct 
 	if (!err && k->n == k->capacity)
 		err = grow(k);
 	if (!err)
-		err = format_labels(labels, &text);
+		err = format_labels(k->common, labels, &text);
 	buf_put_u8(&text, 0);
 	if (!err)
 		err = buf_error(&text);
@@ -158,6 +163,22 @@ void sink_put(struct sink *k, const struct sink_metric *m, const struct sink_lab
 		value = check_step(k, m, k->group->values[k->n], value);
 	}
 	k->next[k->n++] = value;
+}
+
+void sink_keep(struct sink *k, size_t n)
+{
+	if (k->err || k->changed)
+		return;
+	if (k->build) {
+		k->err = -EAGAIN;
+		return;
+	}
+	if (n > k->group->schema.n - k->n) {
+		k->changed = true;
+		return;
+	}
+	memcpy(k->next + k->n, k->group->values + k->n, n * sizeof(k->next[0]));
+	k->n += n;
 }
 
 static int walk_once(struct sink *k, bool build, sink_walk_fn walk, void *arg)

@@ -16,6 +16,8 @@
 #include "user/lib/stream.h"
 
 #define SINK_SERIES_MAX 16384u
+#define SINK_LABELS_MAX 6u /* of a series, with those that all have */
+#define SINK_LABEL_SIZE 256u /* of a label's value, with its end */
 
 struct sink_metric {
 	const char *name, *unit, *help;
@@ -34,12 +36,14 @@ struct sink_seen {
 	uint64_t hash, value;
 };
 
-/* All zero but the first three at first; sink_release() frees what it points to, not the group. */
+/* All zero but the first four at first; sink_release() frees what it points to, not the group. */
 struct sink {
 	struct group *group; /* whose schema and values are made here; its owner releases it */
 	uint32_t interval_ms;
 	uint64_t
 		start_ns; /* since when its counters count; another one after a counter went down */
+	const struct sink_label
+		*common; /* labels that all series have, up to a NULL name; NULL: none */
 	uint64_t *next; /* values of the walk that is under way; group->values are the last ones */
 	uint64_t *shape; /* one hash per series */
 	size_t n, capacity;
@@ -55,6 +59,12 @@ struct sink {
 /* Puts the next value. labels end with a NULL name; NULL: none. */
 void sink_put(struct sink *k, const struct sink_metric *m, const struct sink_label *labels,
 	uint64_t value);
+
+/*
+ * Puts the next n values as they were, of what was not read this time. sink_take() gives -EAGAIN if the
+ * schema has to be made anew, for which everything must be read.
+ */
+void sink_keep(struct sink *k, size_t n);
 
 /* Puts all values of one poll, in the same order whenever the same things are there; 0 or negative. */
 typedef int (*sink_walk_fn)(void *arg, struct sink *k);

@@ -21,6 +21,7 @@
 #include "user/lib/furl.h"
 #include "user/lib/identity.h"
 #include "user/lib/util.h"
+#include "user/provider/cgroup.h"
 #include "user/provider/kernel/tasks.h"
 #include "user/provider/link.h"
 #include "user/provider/privileges.h"
@@ -32,9 +33,10 @@
 #define SHUTDOWN_LIMIT_NS (3 * NSEC_PER_SEC)
 
 struct options {
-	char *config, *furl_file, *state_dir, *segment_dir, *proc_dir, *user, *name, *log_level;
+	char *config, *furl_file, *state_dir, *segment_dir, *proc_dir, *cgroup_dir, *user, *name,
+		*log_level;
 	char **producers;
-	uint64_t interval_ns, ring_size, link_backoff_ns, top;
+	uint64_t interval_ns, ring_size, link_backoff_ns, top, cgroup_limit;
 	bool foreground, once;
 };
 
@@ -66,12 +68,15 @@ static int set_defaults(struct options *o)
 
 	if (gethostname(host, sizeof(host) - 1) < 0 || !host[0])
 		strcpy(host, "localhost");
-	*o = (struct options){
-		.interval_ns = 10 * NSEC_PER_SEC, .ring_size = 64u << 20, .top = TASKS_TOP_DEFAULT};
+	*o = (struct options){.interval_ns = 10 * NSEC_PER_SEC,
+		.ring_size = 64u << 20,
+		.top = TASKS_TOP_DEFAULT,
+		.cgroup_limit = CGROUP_LIMIT_DEFAULT};
 	err |= set_default(&o->furl_file, "/etc/tally/furl");
 	err |= set_default(&o->state_dir, "/var/lib/tally");
 	err |= set_default(&o->segment_dir, "/run/tally/seg");
 	err |= set_default(&o->proc_dir, "/proc");
+	err |= set_default(&o->cgroup_dir, "/sys/fs/cgroup");
 	err |= set_default(&o->user, "tally");
 	err |= set_default(&o->name, host);
 	err |= set_default(&o->log_level, "info");
@@ -81,7 +86,7 @@ static int set_defaults(struct options *o)
 static void options_release(struct options *o)
 {
 	char *strings[] = {o->config, o->furl_file, o->state_dir, o->segment_dir, o->proc_dir,
-		o->user, o->name, o->log_level};
+		o->cgroup_dir, o->user, o->name, o->log_level};
 
 	for (size_t i = 0; i < sizeof(strings) / sizeof(strings[0]); i++)
 		free(strings[i]);
@@ -118,9 +123,14 @@ static int read_options(struct options *o, int argc, char **argv, int *ret_first
 		{"producers", CONF_LIST, &o->producers, "LIST",
 			"what to read: names, or +NAME and -NAME to change what is read by default",
 			.check = provider_check_name},
+		{"cgroup-limit", CONF_U64, &o->cgroup_limit, "N",
+			"control groups that are shown, at most", .min = 1,
+			.max = CGROUP_LIMIT_MAX},
 		{"log-level", CONF_STRING, &o->log_level, "LEVEL", CONF_LEVELS,
 			.check = conf_check_level},
 		{"proc-dir", CONF_STRING, &o->proc_dir, "DIR", "read this instead, for tests"},
+		{"cgroup-dir", CONF_STRING, &o->cgroup_dir, "DIR",
+			"read control groups there, for tests"},
 		{"link-backoff-max", CONF_DURATION, &o->link_backoff_ns, "TIME",
 			"longest pause between attempts to connect; 60s by default"},
 		{"foreground", CONF_BOOL, &o->foreground, NULL,
@@ -160,6 +170,8 @@ static struct provider_config provider_config(const struct options *o)
 		.proc_dir = o->proc_dir,
 		.interval_ns = o->interval_ns,
 		.ring_bytes = o->ring_size,
+		.cgroup_dir = o->cgroup_dir,
+		.cgroup_limit = (uint32_t)o->cgroup_limit,
 		.top = (uint32_t)o->top,
 		.producers = (const char *const *)o->producers,
 	};

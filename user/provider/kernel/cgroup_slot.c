@@ -1,20 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/*
- * Labels of slots that are cgroups: the path, and what systemd or a container's manager calls it, as far as the
- * path tells.
- *
- *     /system.slice/docker-<64 digits>.scope    unit="docker-<64 digits>.scope", container="<64 digits>"
- *     /kubepods/besteffort/pod.../<64 digits>   container="<64 digits>"
- *     /user.slice/user-1.slice/session-2.scope  unit="session-2.scope"
- */
+/* Labels of slots that are cgroups: the path, and what systemd or a container's manager calls it. */
 #include <stdio.h>
 #include <string.h>
 
 #include "bpf/module.h"
 #include "user/lib/schema.h"
+#include "user/provider/cgroup_names.h"
 #include "user/provider/kernel/module.h"
-
-#define CONTAINER_DIGITS 64u
 
 /* The names of a path from its last to its first, put together the other way round. size >= the path's + 2. */
 static void path_of(const struct tally_slot_cgroup *slot, char *out, size_t size)
@@ -32,31 +24,6 @@ static void path_of(const struct tally_slot_cgroup *slot, char *out, size_t size
 		snprintf(out, size, "/");
 }
 
-static bool ends_with(const char *name, size_t n, const char *end)
-{
-	size_t k = strlen(end);
-
-	return n > k && !memcmp(name + n - k, end, k);
-}
-
-static bool is_unit(const char *name, size_t n)
-{
-	return ends_with(name, n, ".service") || ends_with(name, n, ".scope") ||
-	       ends_with(name, n, ".mount") || ends_with(name, n, ".socket") ||
-	       ends_with(name, n, ".swap");
-}
-
-/* Where 64 hexadecimal digits are, and no more; NULL: nowhere. */
-static const char *find_digits(const char *name, size_t n)
-{
-	for (size_t i = 0, run; i < n; i += run + 1) {
-		run = strspn(name + i, "0123456789abcdef");
-		if (run == CONTAINER_DIGITS)
-			return name + i;
-	}
-	return NULL;
-}
-
 static void add_label(
 	struct slot_labels *l, const char *name, char *room, const char *text, size_t n)
 {
@@ -70,8 +37,7 @@ void module_cgroup_labels(const void *name, struct slot_labels *ret)
 	enum { PATH = TALLY_CGROUP_PATH + 32 };
 	const struct tally_slot_cgroup *slot = name;
 	char path[PATH], *units = ret->text + PATH, *ids = units + TALLY_CGROUP_NAME + 1;
-	const char *unit = NULL, *id = NULL, *at;
-	size_t unit_n = 0, n;
+	struct cgroup_names found;
 
 	_Static_assert(PATH + 2 * (TALLY_CGROUP_NAME + 1) <= sizeof(ret->text), "room for all");
 	path_of(slot, path, sizeof(path));
@@ -84,16 +50,9 @@ void module_cgroup_labels(const void *name, struct slot_labels *ret)
 	else
 		snprintf(ret->text, PATH, "%s", path);
 	ret->values[ret->n++] = ret->text;
-	for (at = path; *at == '/'; at += n) {
-		n = strcspn(++at, "/");
-		if (!unit && is_unit(at, n)) {
-			unit = at;
-			unit_n = n;
-		}
-		id = find_digits(at, n) ? find_digits(at, n) : id;
-	}
-	if (unit)
-		add_label(ret, "unit", units, unit, unit_n);
-	if (id)
-		add_label(ret, "container", ids, id, CONTAINER_DIGITS);
+	cgroup_names_find(path, &found);
+	if (found.unit)
+		add_label(ret, "unit", units, found.unit, found.unit_len);
+	if (found.container)
+		add_label(ret, "container", ids, found.container, found.container_len);
 }

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What systemd or a container's manager calls a control group. */
+#include "user/provider/cgroup_names.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+#define CONTAINER_DIGITS 64u
+
+static bool ends_with(const char *name, size_t n, const char *end)
+{
+	size_t k = strlen(end);
+
+	return n > k && !memcmp(name + n - k, end, k);
+}
+
+static bool is_unit(const char *name, size_t n)
+{
+	return ends_with(name, n, ".service") || ends_with(name, n, ".scope") ||
+	       ends_with(name, n, ".mount") || ends_with(name, n, ".socket") ||
+	       ends_with(name, n, ".swap");
+}
+
+/* Where 64 hexadecimal digits are, and no more; NULL: nowhere. */
+static const char *find_digits(const char *name, size_t n)
+{
+	for (size_t i = 0, run; i < n; i += run + 1) {
+		run = strspn(name + i, "0123456789abcdef");
+		if (run == CONTAINER_DIGITS)
+			return name + i;
+	}
+	return NULL;
+}
+
+void cgroup_names_find(const char *path, struct cgroup_names *ret)
+{
+	const char *digits;
+	size_t n;
+
+	*ret = (struct cgroup_names){0};
+	for (const char *at = path; *at == '/'; at += n) {
+		n = strcspn(++at, "/");
+		if (!ret->unit && is_unit(at, n)) {
+			ret->unit = at;
+			ret->unit_len = n;
+		}
+		digits = find_digits(at, n);
+		if (digits) {
+			ret->container = digits;
+			ret->container_len = CONTAINER_DIGITS;
+		}
+	}
+}

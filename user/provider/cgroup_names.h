@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What systemd or a container's manager calls a control group, as far as its path tells.
+ *
+ *     /system.slice/docker-<64 digits>.scope    unit docker-<64 digits>.scope, container <64 digits>
+ *     /kubepods/besteffort/pod.../<64 digits>   container <64 digits>
+ *     /user.slice/user-1.slice/session-2.scope  unit session-2.scope
+ */
+#ifndef TALLY_USER_PROVIDER_CGROUP_NAMES_H
+#define TALLY_USER_PROVIDER_CGROUP_NAMES_H
+
+#include <stddef.h>
+
+/* Within the path; NULL: it has none. */
+struct cgroup_names {
+	const char *unit, *container;
+	size_t unit_len, container_len;
+};
+
+void cgroup_names_find(const char *path, struct cgroup_names *ret);
+
+#endif
