@@ -12,6 +12,7 @@ static const struct command {
 } commands[] = {
 	{"live", "counters of running programs, straight from their segments", cmd_live},
 	{"ended", "processes that ended last, from the provider of this machine", cmd_ended},
+	{"cost", "what the provider of this machine costs, by producer and BPF program", cmd_cost},
 	{"ls", "nodes and series in a history", cmd_ls},
 	{"get", "values: newest, raw, by steps, as rates or exact increases", cmd_get},
 	{"plot", "a graph in the terminal or as a PNG picture", cmd_plot},

@@ -35,7 +35,8 @@ same "links between installed documents that lead nowhere" "$(cat "$T/dead")" ""
 # The man pages know every option that --help has.
 for program in tallyd tally-gatherer; do
 	sed 's/\\//g' "tools/man/$program.8" >"$T/man"
-	for option in $("$T/dest/usr/sbin/$program" --help | grep -o '^  --[a-z-]*' | grep -v -e proc-dir -e cgroup-dir); do
+	for option in $("$T/dest/usr/sbin/$program" --help | grep -o '^  --[a-z-]*' |
+		grep -v -e proc-dir -e cgroup-dir); do
 		grep -q -e "$option" "$T/man" || fail "$program.8 lacks $option"
 	done
 done

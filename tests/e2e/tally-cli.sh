@@ -7,7 +7,7 @@ tally=$B/bin/tally
 same "version" "$("$tally" --version)" "tally 0.1.0"
 help=$("$tally" --help) || fail "--help failed"
 must_fail 2 "$tally"
-for command in live ended ls get plot check size; do
+for command in live ended cost ls get plot check size; do
 	contains "list of commands" "$help" "^  $command "
 	contains "help of $command" "$("$tally" "$command" --help)" "^Usage: tally $command"
 	same "help $command" "$("$tally" help "$command")" "$("$tally" "$command" --help)"

@@ -153,6 +153,7 @@ const struct incarnation *stream_writer_incarnation(const struct stream_writer *
 struct group_due {
 	struct group *group;
 	uint64_t begin_ns, window_ns;
+	uint32_t bytes; /* set by the writer: what the group took in the snapshot's records */
 };
 /*
  * Appends to out the records of the next snapshot: SCHEMA records of changed groups, then SNAPSHOT

@@ -150,21 +150,27 @@ static void encode_row(
 		&w->payload, &row, key_due(wg, at->seq) ? NULL : due->group->last, &w->scratch);
 }
 
-static int encode_all(struct stream_writer *w, const struct group_due *due, size_t ndue,
+static int encode_all(struct stream_writer *w, struct group_due *due, size_t ndue,
 	const struct snapshot_clock *at, struct buf *out)
 {
 	int err = w->lost ? incarnation_put(&w->inc, 0, out) : 0;
 
 	for (size_t i = 0; i < ndue && !err; i++) {
 		const struct wgroup *wg = find_group(w, due[i].group);
+		size_t before = out->len;
 
 		if (wg->next_id || wg->lost)
 			err = schema_put_record(&due[i].group->schema, w->inc.id, 0, out);
+		due[i].bytes = (uint32_t)(out->len - before);
 	}
 	buf_reset(&w->payload);
 	snapshot_put_head(&w->payload, w->inc.id, at, 0, ndue);
-	for (size_t i = 0; i < ndue; i++)
+	for (size_t i = 0; i < ndue; i++) {
+		size_t before = w->payload.len;
+
 		encode_row(w, &due[i], at);
+		due[i].bytes += (uint32_t)(w->payload.len - before);
+	}
 	if (!err)
 		err = buf_error(&w->payload);
 	if (!err && w->payload.len > RECORD_PAYLOAD_MAX)

@@ -56,6 +56,8 @@ struct producer {
 	/* kept by the registry */
 	uint64_t polls, errors, cpu_ns; /* cpu_ns: thread CPU time spent in get_stats */
 	uint64_t last_series;
+	uint64_t stream_bytes; /* of its rows and schemas, in all snapshots */
+	size_t due, ndue; /* its groups in the snapshot that was taken last: the first, how many */
 	bool is_open;
 	struct diag_limit log_limit;
 };

@@ -259,6 +259,7 @@ static int store_snapshot(struct provider *p)
 		diag_error("no snapshot: %s", strerror(-err));
 		return err;
 	}
+	registry_count_bytes(&p->registry, s);
 	err = prepared ? prepared : ring_append(p->ring, &p->records);
 	if (err) {
 		stream_writer_lost(p->writer);

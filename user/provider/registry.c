@@ -96,8 +96,11 @@ static uint64_t thread_cpu_ns(void)
 static int producer_get_stats(struct producer *p, struct snapshot *s)
 {
 	uint64_t series = s->series, begin = thread_cpu_ns();
+	size_t due = s->n;
 	int err = p->ops->get_stats(p, s);
 
+	p->due = due;
+	p->ndue = s->n - due;
 	p->cpu_ns += thread_cpu_ns() - begin;
 	p->last_series = s->series - series;
 	p->polls++;
@@ -119,4 +122,14 @@ size_t registry_get_stats(struct registry *r, struct snapshot *s)
 		if (r->producers[i].is_open)
 			failed += producer_get_stats(&r->producers[i], s) != 0;
 	return failed;
+}
+
+void registry_count_bytes(struct registry *r, const struct snapshot *s)
+{
+	for (size_t i = 0; i < r->n; i++) {
+		struct producer *p = &r->producers[i];
+
+		for (size_t k = 0; p->is_open && k < p->ndue; k++)
+			p->stream_bytes += s->due[p->due + k].bytes;
+	}
 }

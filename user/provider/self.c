@@ -38,6 +38,8 @@ static const struct self_metric per_producer[] = {
 	{"tallyd_producer_cpu_seconds", "seconds", "CPU time spent in a producer", METRIC_COUNTER,
 		-9},
 	{"tallyd_producer_series", "", "Series that a producer gave", METRIC_GAUGE},
+	{"tallyd_producer_stream_bytes", "bytes",
+		"What a producer's groups took of the stream to ring and gatherer", METRIC_COUNTER},
 	{"tallyd_producer_open", "", "1 if the producer could be opened", METRIC_GAUGE},
 };
 #define PER_PRODUCER (sizeof(per_producer) / sizeof(per_producer[0]))
@@ -290,6 +292,7 @@ static void put_producers(const struct self *s, uint64_t *v)
 		*v++ = p->errors;
 		*v++ = p->cpu_ns;
 		*v++ = p->last_series;
+		*v++ = p->stream_bytes;
 		*v++ = p->is_open;
 	}
 }

@@ -23,6 +23,8 @@ void snapshot_release(struct snapshot *s);
  * Returns how many failed.
  */
 size_t registry_get_stats(struct registry *r, struct snapshot *s);
+/* After the snapshot was encoded: adds what each producer took of it to its stream_bytes. */
+void registry_count_bytes(struct registry *r, const struct snapshot *s);
 /*
  * Opens the producers in order; one that can't be opened is logged and left out. Returns how many
  * are open.

@@ -34,6 +34,8 @@ struct state {
 	struct slot_labels **labels; /* of each slot; NULL: not seen yet */
 	uint32_t nslots; /* 1 if the module has none */
 	uint64_t memory; /* bytes of kernel memory that its maps take */
+	uint64_t ids[MODULE_PROGRAMS_MAX], misses[MODULE_PROGRAMS_MAX];
+	uint64_t asked_ns; /* when the kernel was asked for misses */
 	uint32_t *shown; /* numbers of the CPUs that have series, ascending; room for ncpus */
 	uint32_t nshown;
 	char **names[MODULE_METRICS_MAX]; /* label values of metrics that have them from an enum */
@@ -41,8 +43,12 @@ struct state {
 	struct group group;
 };
 
-/* The first PER_PROGRAM are of each program, with offsets in its struct tally_own; then those of the module. */
-enum { PER_PROGRAM = 2, MEMORY = PER_PROGRAM };
+/*
+ * The first PER_PROGRAM are of each program: IN_CELLS with offsets in its struct tally_own, then what the kernel
+ * tells of it. Then those of the module.
+ */
+enum { IN_CELLS = 2, ID = IN_CELLS, MISSES, PER_PROGRAM, MEMORY = PER_PROGRAM };
+#define ASK_NS (10 * NSEC_PER_SEC)
 const struct module_metric module_own_metrics[] = {
 	{.name = "bpf_program_runs",
 		.unit = "",
@@ -59,6 +65,19 @@ const struct module_metric module_own_metrics[] = {
 		.scale = -9,
 		.factor = TALLY_OWN_EVERY,
 		.offset = offsetof(struct tally_own, ns),
+		.label = "program"},
+	[ID] = {.name = "bpf_program_id",
+		.unit = "",
+		.help = "Number of one of tally's BPF programs in this kernel, as bpftool shows it",
+		.source = "bpf_prog_info",
+		.type = METRIC_GAUGE,
+		.label = "program"},
+	[MISSES] = {.name = "bpf_program_misses",
+		.unit = "",
+		.help = "Events that one of tally's BPF programs missed, as it ran already on that "
+			"CPU",
+		.source = "recursion_misses in bpf_prog_info, read every 10 s; since Linux 5.12",
+		.type = METRIC_COUNTER,
 		.label = "program"},
 	[MEMORY] = {.name = "bpf_memory_bytes",
 		.unit = "bytes",
@@ -103,7 +122,7 @@ struct place {
 	const struct module_metric *metric;
 	enum series_part part;
 	const char *value; /* of the metric's label */
-	uint32_t slot, cpu, bucket;
+	uint32_t slot, cpu, bucket, program;
 	size_t offset; /* of the cell */
 };
 
@@ -168,6 +187,7 @@ static int walk_programs(struct state *s, place_fn fn, void *arg)
 			const struct module_program *program = &s->module->programs[k];
 			struct place p = {.metric = &module_own_metrics[i],
 				.value = program->needs.module,
+				.program = (uint32_t)k,
 				.offset = program->own + module_own_metrics[i].offset};
 
 			if (s->loaded[k])
@@ -203,6 +223,24 @@ static int walk(struct state *s, place_fn fn, void *arg)
 	return rc ? rc : fn(s, &memory, arg);
 }
 
+/*
+ * What the kernel alone knows of the programs. Once no privileges are left, kernels before 5.19 may refuse: then
+ * the figures stand.
+ */
+static void ask_kernel(struct state *s)
+{
+	for (size_t i = 0; i < s->module->nprograms; i++) {
+		struct bpf_prog_info info = {0};
+		uint32_t size = sizeof(info);
+
+		if (s->programs[i] < 0 || bpf_obj_get_info_by_fd(s->programs[i], &info, &size))
+			continue;
+		s->ids[i] = info.id;
+		s->misses[i] = info.recursion_misses;
+	}
+	s->asked_ns = clock_monotonic_ns();
+}
+
 static int put_value(struct state *s, const struct place *p, void *arg)
 {
 	const struct module_metric *m = p->metric;
@@ -210,6 +248,10 @@ static int put_value(struct state *s, const struct place *p, void *arg)
 
 	if (m == &module_own_metrics[MEMORY])
 		v = s->memory;
+	else if (m == &module_own_metrics[ID])
+		v = s->ids[p->program];
+	else if (m == &module_own_metrics[MISSES])
+		v = s->misses[p->program];
 	else
 		v = m->per_cpu ? cell_read(base_of(s, m, p->slot, p->cpu), p->offset)
 			       : cells_sum(s, m, p->slot, p->offset);
@@ -745,6 +787,7 @@ int module_open(struct producer *p, const struct provider_env *env, struct errms
 		state_free(s);
 		return rc;
 	}
+	ask_kernel(s);
 	s->group.schema.start_ns = (uint64_t)clock_realtime_ns();
 	p->state = s;
 	return 0;
@@ -762,6 +805,8 @@ int module_get_stats(struct producer *p, struct snapshot *snap)
 	}
 	out = s->group.values;
 	begin = clock_monotonic_ns();
+	if (begin - s->asked_ns >= ASK_NS)
+		ask_kernel(s);
 	walk(s, put_value, &out);
 	return snapshot_add(snap, &s->group, begin, clock_monotonic_ns());
 }

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Reading a provider's ring from its files, whether or not it is running (user/provider/ring.h writes them). */
+#ifndef TALLY_TOOLS_RINGDIR_H
+#define TALLY_TOOLS_RINGDIR_H
+
+#include "user/lib/err.h"
+#include "user/lib/stream.h"
+
+/* Takes a snapshot, which is borrowed for the call. Non-zero ends the reading, and is returned. */
+typedef int (*ringdir_fn)(void *arg, const struct snapshot_view *view);
+
+/*
+ * Calls fn for each snapshot in the newest `files` files of state_dir/ring, oldest first. What is damaged is stepped
+ * over. -ENOENT, -EACCES and others with a message if the ring can't be read.
+ */
+int ringdir_read(const char *state_dir, size_t files, ringdir_fn fn, void *arg, struct errmsg *e);
+
+#endif
