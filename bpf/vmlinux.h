@@ -213,26 +213,9 @@ struct request {
 	__u64 io_start_time_ns; /* when the device got it; 0 where nobody asked */
 };
 
-/* fs/jbd2: include/linux/jbd2.h; all in jiffies */
-struct transaction_run_stats_s {
-	unsigned long rs_locked;
-	unsigned long rs_flushing;
-	unsigned long rs_logging;
-};
-
-/* include/linux/backing-dev-defs.h */
-struct backing_dev_info {
-	__u64 id;
-	char dev_name[64]; /* "8:0" */
-};
-
-struct bdi_writeback {
-	struct backing_dev_info *bdi;
-};
-
-/* include/trace/events/writeback.h: since 6.16, when arguments of the tracepoint were put into a struct. */
-struct trace_event_raw_balance_dirty_pages {
-	unsigned long wb_setpoint;
+/* include/trace/events/oom.h: it has this where the tracepoint gives the task, and not its number alone. */
+struct trace_event_raw_mark_victim {
+	unsigned int uid;
 };
 
 /* Before 5.17. */

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Victims of a lack of memory, of the machine or of a cgroup, by name. */
+#include "bpf/module.bpf.h"
+#include "bpf/oom.h"
+
+CPU_MAP(tally_oom_cpu, struct oom_cpu);
+SLOT_MAPS(tally_oom, struct oom_cell, struct tally_slot);
+
+#define COMM_SIZE 16u
+
+/*
+ * The task, or NULL if it is not known: kernels whose tracepoint has few figures tell only its number, which nearly
+ * always is that of the task that asked for the memory.
+ */
+static __always_inline const struct task_struct *victim_of(__u64 argument)
+{
+	if (bpf_core_field_exists(struct trace_event_raw_mark_victim, uid))
+		return (const void *)argument;
+	if ((__u32)argument == (__u32)bpf_get_current_pid_tgid())
+		return (const void *)bpf_get_current_task();
+	return NULL;
+}
+
+static __always_inline __u32 slot_of(const struct task_struct *victim)
+{
+	union {
+		char text[COMM_SIZE];
+		__u64 words[COMM_SIZE / 8];
+	} comm = {.words = {0}};
+	__u64 key;
+
+	if (bpf_probe_read_kernel_str(comm.text, sizeof(comm.text), &victim->comm) <= 0)
+		return 0;
+	key = (comm.words[0] * 0x9e3779b97f4a7c15ull) ^ comm.words[1];
+	return SLOT(tally_oom, key, SLOT_TEXT(comm.text));
+}
+
+SEC("tp_btf/mark_victim")
+int tally_oom_victim(__u64 *ctx)
+{
+	struct oom_cpu *own = THIS_CPU(tally_oom_cpu);
+	const struct task_struct *victim;
+	struct oom_cell *c;
+	__u64 begin;
+
+	if (!own)
+		return 0;
+	begin = own_begin(&own->own);
+	victim = victim_of(ctx[0]);
+	c = SLOT_CELL(tally_oom, victim ? slot_of(victim) : 0);
+	if (c)
+		__sync_fetch_and_add(&c->kills, 1);
+	own_end_atomic(&own->own, begin);
+	return 0;
+}

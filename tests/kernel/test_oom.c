@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Module "oom": processes that ask for more memory than their cgroup may have, and are killed. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/utsname.h>
+#include <sys/wait.h>
+
+#define MODULE_UNDER_TEST module_oom
+#include "tests/lib/testmodule.h"
+
+enum { VICTIMS = 3 };
+
+static char cgroup[128];
+static bool v1;
+
+static bool write_text(const char *name, const char *text)
+{
+	char file[200];
+	int fd;
+	bool good;
+
+	snprintf(file, sizeof(file), "%s/%s", cgroup, name);
+	fd = open(file, O_WRONLY | O_CLOEXEC);
+	good = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+	if (fd >= 0)
+		close(fd);
+	return good;
+}
+
+static void make_cgroup(void)
+{
+	v1 = access("/sys/fs/cgroup/memory/memory.limit_in_bytes", F_OK) == 0;
+	snprintf(cgroup, sizeof(cgroup), "/sys/fs/cgroup");
+	if (!v1)
+		write_text("cgroup.subtree_control", "+memory");
+	snprintf(cgroup, sizeof(cgroup), "/sys/fs/cgroup/%stally-oom-%d", v1 ? "memory/" : "",
+		(int)getpid());
+	cr_assert_eq(mkdir(cgroup, 0755), 0, "%s", cgroup);
+	cr_assert(write_text(v1 ? "memory.limit_in_bytes" : "memory.max", "16777216"));
+	write_text("memory.swap.max", "0");
+}
+
+/* A process of that name in the cgroup that takes so much memory; with hold it keeps it until it is killed. */
+static pid_t begin(const char *name, size_t bytes, bool hold)
+{
+	int ready[2];
+	pid_t pid;
+	char c;
+
+	cr_assert_eq(pipe(ready), 0);
+	pid = fork();
+	cr_assert_geq(pid, 0);
+	if (!pid) {
+		volatile char *p;
+
+		prctl(PR_SET_NAME, name);
+		if (!write_text("cgroup.procs", "0"))
+			_exit(1);
+		p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		for (size_t i = 0; i < bytes; i += 4096)
+			p[i] = 1;
+		if (hold && write(ready[1], "", 1) == 1)
+			pause();
+		_exit(0);
+	}
+	if (hold)
+		cr_assert_eq(read(ready[0], &c, 1), 1);
+	close(ready[0]);
+	close(ready[1]);
+	return pid;
+}
+
+/* Its wait(2) status. */
+static int end(pid_t pid)
+{
+	int status;
+
+	cr_assert_eq(waitpid(pid, &status, 0), pid);
+	return status;
+}
+
+static int run(const char *name, size_t bytes)
+{
+	return end(begin(name, bytes, false));
+}
+
+static uint64_t kills(const char *name)
+{
+	char labels[64];
+
+	snprintf(labels, sizeof(labels), "comm=\"%s\"", name);
+	return value("oom_kills", labels, SERIES_VALUE);
+}
+
+static void remove_cgroup(void)
+{
+	for (int i = 0; i < 100 && rmdir(cgroup) < 0; i++)
+		usleep(10000);
+}
+
+Test(oom, victims_by_name, .init = setup, .fini = teardown)
+{
+	uint64_t other;
+
+	make_cgroup();
+	poll_producer();
+	other = kills("other");
+	for (int i = 0; i < VICTIMS; i++) {
+		int status = run("tally-victim", 64 << 20);
+
+		cr_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL, "%d", status);
+	}
+	cr_assert_eq(run("tally-modest", 1 << 20), 0);
+	remove_cgroup();
+	poll_producer();
+	printf("%lu victims\n", kills("tally-victim"));
+	cr_assert_eq(kills("tally-victim"), VICTIMS);
+	cr_assert_eq(kills("tally-modest"), 0);
+	cr_assert_eq(kills("other"), other);
+}
+
+/* The largest is killed, not the one that asks. Older kernels tell only its number: it is among the others. */
+Test(oom, victim_is_another_one, .init = setup, .fini = teardown)
+{
+	int major = 0, minor = 0, status;
+	struct utsname uts;
+	pid_t large;
+
+	uname(&uts);
+	sscanf(uts.release, "%d.%d", &major, &minor);
+	make_cgroup();
+	poll_producer();
+	large = begin("tally-large", 11 << 20, true);
+	status = run("tally-asks", 8 << 20);
+	poll_producer();
+	printf("%lu large, %lu that asked, %lu others\n", kills("tally-large"), kills("tally-asks"),
+		kills("other"));
+	cr_assert_eq(status, 0, "the one that asked was killed: %d", status);
+	status = end(large);
+	remove_cgroup();
+	cr_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL, "%d", status);
+	cr_assert_eq(kills("tally-asks"), 0);
+	if (major > 6 || (major == 6 && minor >= 9))
+		cr_assert_eq(kills("tally-large"), 1);
+	else
+		cr_assert_eq(kills("tally-large") + kills("other"), 1);
+}
