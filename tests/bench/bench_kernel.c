@@ -1,39 +1,110 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What module "sched" costs: CPU time of a pipe round trip between two threads on one CPU (two context
- * switches and hardly anything else) with its program attached and without, in blocks that alternate
- * within one process; and a poll of the producer.
+ * What the BPF modules cost those who make the events: CPU time of five kinds of work, in blocks with the
+ * programs attached and without that alternate within one process. All modules that are on by default
+ * are measured as one set, each opt-in module alone. A difference is that of two neighbouring blocks; what is
+ * given is the median of PAIRS of them, with its quartiles.
  *
- * Exit code 77: the program can't be loaded here. 1: the slowdown passes SLOWDOWN_MAX.
+ * Peers count the same things by programs of their own. They take a second to start, so they are started only
+ * PEER_STARTS times, and measured as often before and after.
+ *
+ * Exit code 77: the programs can't be loaded here. 1: the default set passes a limit, or a peer is missing.
  */
+#include <arpa/inet.h>
+#include <bpf/bpf.h>
+#include <fcntl.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <sched.h>
-#include <stdio.h>
-#include <stdlib.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <time.h>
-#include <unistd.h>
 
+#include "tests/bench/bench.h"
+#include "tests/lib/polling.h"
 #include "user/lib/util.h"
 #include "user/provider/kernel/modules.h"
-#include "user/provider/producer.h"
+#include "user/provider/provider.h"
 
-#define PAIRS        41
-#define ROUND_TRIPS  6000u /* in a block: some 25 ms */
-#define POLLS        1000u /* in a sample */
-#define SLOWDOWN_MAX 0.10
+#define PAIRS    61
+#define BLOCK_NS (20 * NSEC_PER_MSEC) /* that a block takes, about */
+#define POLLS    1000u
+#define SET_MAX  32u
+#define NONE     1e-9 /* a limit of nothing: 0 would be none */
 
-static int there[2], back[2];
+/* --- work -------------------------------------------------------------------------------------- */
 
-struct snapshot {
-	struct group *group;
-};
+static int pipes[2][2], sockets[2], disk = -1;
+static char *page;
 
-int snapshot_add(struct snapshot *s, struct group *g, uint64_t begin_ns, uint64_t end_ns)
+static void *answer(void *arg)
 {
-	s->group = g;
-	return 0;
+	char c;
+
+	while (read(pipes[0][0], &c, 1) == 1 && write(pipes[1][1], &c, 1) == 1)
+		;
+	return arg;
 }
+
+static void pipe_round_trip(void)
+{
+	char c = 0;
+
+	if (write(pipes[0][1], &c, 1) != 1 || read(pipes[1][0], &c, 1) != 1)
+		abort();
+}
+
+/* There and back in one thread: what is measured is the network, not the scheduler. */
+static void udp_round_trip(void)
+{
+	char c = 0;
+
+	for (int from = 0; from < 2; from++)
+		if (send(sockets[from], &c, 1, 0) != 1 || recv(sockets[1 - from], &c, 1, 0) != 1)
+			abort();
+}
+
+static void direct_read(void)
+{
+	if (pread(disk, page, 4096, 0) != 4096)
+		abort();
+}
+
+/* 64 faults on new memory. */
+static void page_faults(void)
+{
+	const size_t size = 64 * 4096;
+	volatile char *p =
+		mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	for (size_t i = 0; i < size; i += 4096)
+		p[i] = 1;
+	munmap((void *)p, size);
+}
+
+static void system_calls(void)
+{
+	for (int i = 0; i < 100; i++)
+		syscall(SYS_getppid);
+}
+
+static struct work {
+	const char *name;
+	void (*once)(void);
+	double limit; /* of the default set, in %; 0: its lower quartile is not above nothing */
+	unsigned per_once, times;
+} works[] = {
+	{"pipe round trip", pipe_round_trip, 3, 1, 0},
+	{"UDP round trip", udp_round_trip, 4, 1, 0},
+	{"direct read of 4 KiB", direct_read, 4, 1, 0},
+	{"page fault", page_faults, 0, 64, 0},
+	{"system call", system_calls, 0, 100, 0},
+};
+#define WORKS (sizeof(works) / sizeof(works[0]))
 
 static uint64_t cpu_ns(void)
 {
@@ -43,71 +114,17 @@ static uint64_t cpu_ns(void)
 	return (uint64_t)t.tv_sec * NSEC_PER_SEC + (uint64_t)t.tv_nsec;
 }
 
-static void *answer(void *arg)
-{
-	char c;
-
-	while (read(there[0], &c, 1) == 1 && write(back[1], &c, 1) == 1)
-		;
-	return NULL;
-}
-
-/* ns of CPU time per round trip. */
-static double block(void)
+/* ns of CPU time of one piece of work. */
+static double block(const struct work *w)
 {
 	uint64_t begin = cpu_ns();
-	char c = 0;
 
-	for (unsigned i = 0; i < ROUND_TRIPS; i++)
-		if (write(there[1], &c, 1) != 1 || read(back[0], &c, 1) != 1)
-			abort();
-	return (double)(cpu_ns() - begin) / ROUND_TRIPS;
+	for (unsigned i = 0; i < w->times; i++)
+		w->once();
+	return (double)(cpu_ns() - begin) / w->times / w->per_once;
 }
 
-static double block_attached(struct producer *p)
-{
-	double ns;
-
-	if (module_attach(p, true)) {
-		fprintf(stderr, "attach: %s\n", strerror(errno));
-		exit(1);
-	}
-	ns = block();
-	module_attach(p, false);
-	return ns;
-}
-
-static int by_value(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
-static double median(const double *v, size_t n)
-{
-	double sorted[PAIRS];
-
-	memcpy(sorted, v, n * sizeof(*v));
-	qsort(sorted, n, sizeof(*sorted), by_value);
-	return sorted[n / 2];
-}
-
-static void print_case(
-	FILE *f, const char *name, const char *unit, const double *v, const char *end)
-{
-	double sorted[PAIRS];
-
-	memcpy(sorted, v, sizeof(sorted));
-	qsort(sorted, PAIRS, sizeof(*sorted), by_value);
-	fprintf(f,
-		"{\"case\": \"%s\", \"unit\": \"%s\", \"value\": %.1f, \"n\": %d, \"min\": %.1f, "
-		"\"max\": %.1f}%s\n",
-		name, unit, sorted[PAIRS / 2], PAIRS, sorted[0], sorted[PAIRS - 1], end);
-	printf("%-34s %9.1f %s (%.1f .. %.1f)\n", name, sorted[PAIRS / 2], unit, sorted[0],
-		sorted[PAIRS - 1]);
-}
-
+/* One CPU for all threads: then a round trip is two context switches, always. */
 static void pin(void)
 {
 	cpu_set_t one;
@@ -117,78 +134,332 @@ static void pin(void)
 	sched_setaffinity(0, sizeof(one), &one);
 }
 
-static void measure_round_trips(struct producer *p, double *off, double *on)
+static void open_sockets(void)
+{
+	struct sockaddr_in a[2];
+	socklen_t len = sizeof(a[0]);
+
+	for (int i = 0; i < 2; i++) {
+		a[i] = (struct sockaddr_in){
+			.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+		sockets[i] = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+		if (bind(sockets[i], (struct sockaddr *)&a[i], len) ||
+			getsockname(sockets[i], (struct sockaddr *)&a[i], &len))
+			abort();
+	}
+	for (int i = 0; i < 2; i++)
+		if (connect(sockets[i], (struct sockaddr *)&a[1 - i], len))
+			abort();
+}
+
+/* A file of a real file system, for a tmpfs has no direct reads. */
+static void open_disk(void)
+{
+	char path[512];
+
+	snprintf(path, sizeof(path), "%s/bench/direct.tmp", getenv("B") ? getenv("B") : "build");
+	if (posix_memalign((void **)&page, 4096, 4096))
+		abort();
+	memset(page, 1, 4096);
+	disk = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (disk < 0 || write(disk, page, 4096) != 4096 || fsync(disk)) {
+		fprintf(stderr, "%s: %s\n", path, strerror(errno));
+		exit(1);
+	}
+	close(disk);
+	disk = open(path, O_RDONLY | O_DIRECT | O_CLOEXEC);
+	unlink(path);
+	if (disk < 0) {
+		fprintf(stderr, "%s: no direct reads there: %s\n", path, strerror(errno));
+		exit(1);
+	}
+}
+
+static void prepare_works(void)
 {
 	pthread_t t;
 
-	if (pipe(there) || pipe(back) || pthread_create(&t, NULL, answer, NULL))
+	pin();
+	open_sockets();
+	open_disk();
+	if (pipe(pipes[0]) || pipe(pipes[1]) || pthread_create(&t, NULL, answer, NULL))
 		abort();
-	block();
-	block_attached(p);
-	for (int i = 0; i < PAIRS; i++) {
-		if (i % 2)
-			on[i] = block_attached(p);
-		off[i] = block();
-		if (i % 2 == 0)
-			on[i] = block_attached(p);
+	for (size_t i = 0; i < WORKS; i++) {
+		uint64_t begin = cpu_ns();
+
+		for (works[i].times = 0; cpu_ns() - begin < BLOCK_NS; works[i].times++)
+			works[i].once();
 	}
-	close(there[1]);
-	pthread_join(t, NULL);
 }
 
-static void measure_polls(struct producer *p, double *polls)
+/* --- modules -------------------------------------------------------------------------------------- */
+
+struct set {
+	const char *name;
+	struct producer producers[SET_MAX];
+	size_t n;
+};
+
+static void attach_set(struct set *s, bool attached)
 {
-	struct snapshot s;
+	for (size_t i = 0; i < s->n; i++)
+		if (module_attach(&s->producers[i], attached)) {
+			fprintf(stderr, "%s: can't be attached: %s\n", s->producers[i].ops->name,
+				strerror(errno));
+			exit(1);
+		}
+}
+
+/* Opens and adds a module, detached. One that this kernel lacks something for is said and left out. */
+static void add_module(struct set *s, const struct producer_ops *ops)
+{
+	struct provider_env env = {.interval_ns = NSEC_PER_SEC};
+	struct errmsg e = {""};
+	struct producer *p = &s->producers[s->n];
+
+	if (s->n == SET_MAX)
+		abort();
+	*p = (struct producer){.ops = ops};
+	if (ops->open(p, &env, &e)) {
+		printf("%s is left out: %s\n", ops->name, e.text);
+		return;
+	}
+	s->n++;
+	module_attach(p, false);
+}
+
+static void close_set(struct set *s)
+{
+	for (size_t i = 0; i < s->n; i++)
+		s->producers[i].ops->close(&s->producers[i]);
+	s->n = 0;
+}
+
+/* --- measuring -------------------------------------------------------------------------------------- */
+
+static void put_quartiles(struct bench *b, const char *what, const char *unit, double *v)
+{
+	char name[128];
+
+	bench_samples(b, what, unit, v, PAIRS);
+	snprintf(name, sizeof(name), "%.90s, upper quartile", what);
+	bench_value(b, name, unit, v[PAIRS * 3 / 4]);
+	snprintf(name, sizeof(name), "%.90s, lower quartile", what);
+	bench_value(b, name, unit, v[PAIRS / 4]);
+}
+
+static void put_pairs(struct bench *b, const char *what, const struct work *w, double *off,
+	double *more, bool limited)
+{
+	char name[128];
+	double base;
+
+	snprintf(name, sizeof(name), "%s, without %s", w->name, what);
+	base = bench_samples(b, name, NULL, off, PAIRS);
+	snprintf(name, sizeof(name), "%s, more with %s", w->name, what);
+	put_quartiles(b, name, NULL, more);
+	if (limited && w->limit == 0)
+		bench_at_most(b, NONE); /* of the lower quartile, which came last */
+	snprintf(name, sizeof(name), "%s, slower with %s", w->name, what);
+	bench_value(b, name, "%", more[PAIRS / 2] / base * 100);
+	if (limited && w->limit != 0)
+		bench_at_most(b, w->limit);
+}
+
+static double block_attached(struct set *s, const struct work *w)
+{
+	double ns;
+
+	attach_set(s, true);
+	ns = block(w);
+	attach_set(s, false);
+	return ns;
+}
+
+static void measure(struct bench *b, struct set *s, const struct work *w, bool limited)
+{
+	double off[PAIRS], more[PAIRS];
+
+	block(w);
+	block_attached(s, w);
+	for (int i = 0; i < PAIRS; i++) {
+		/* each begins every other time, so that a drift does not count */
+		double with = i % 2 ? block_attached(s, w) : 0;
+
+		off[i] = block(w);
+		with = i % 2 ? with : block_attached(s, w);
+		more[i] = with - off[i];
+	}
+	put_pairs(b, s->name, w, off, more, limited);
+}
+
+/* --- peers --------------------------------------------------------------------------------------- */
+
+#define PEER_STARTS 4
+#define PEER_WAIT_S 60
+#define PEER_STEADY 5 /* tenths of a second without a further program: all are there */
+#define PEER_ARGS   5
+
+static const struct peer {
+	const char *name;
+	size_t work; /* in works */
+	const char *args[PEER_ARGS];
+} peers[] = {
+	{"runqlat of libbpf-tools", 0, {"/usr/sbin/runqlat", "86400", "1"}},
+	{"runqlat by bpftrace", 0,
+		{"/usr/bin/bpftrace", "-e",
+			"tracepoint:sched:sched_wakeup,tracepoint:sched:sched_wakeup_new "
+			"{ @q[args->pid] = nsecs; } "
+			"tracepoint:sched:sched_switch { if (args->prev_state == 0) "
+			"{ @q[args->prev_pid] = nsecs; } $t = @q[args->next_pid]; "
+			"if ($t) { @us = hist((nsecs - $t) / 1000); } delete(@q[args->next_pid]); "
+			"}"}},
+	{"biolatency of libbpf-tools", 2, {"/usr/sbin/biolatency", "86400", "1"}},
+	{"syscount of libbpf-tools", 4, {"/usr/sbin/syscount", "-i", "86400"}},
+	{"count of system calls by bpftrace", 4,
+		{"/usr/bin/bpftrace", "-e",
+			"tracepoint:raw_syscalls:sys_enter { @n[args->id] = count(); }"}},
+};
+
+static unsigned programs_in_kernel(void)
+{
+	unsigned n = 0;
+
+	for (uint32_t id = 0; bpf_prog_get_next_id(id, &id) == 0;)
+		n++;
+	return n;
+}
+
+/* Waits for programs to come, and no more of them; false: none did. */
+static bool wait_for_programs(unsigned before)
+{
+	unsigned last = before, steady = 0;
+
+	for (int i = 0; i < PEER_WAIT_S * 10 && steady < PEER_STEADY; i++) {
+		unsigned now = programs_in_kernel();
+
+		steady = now > before && now == last ? steady + 1 : 0;
+		last = now;
+		usleep(100000);
+	}
+	return steady == PEER_STEADY;
+}
+
+static pid_t start_peer(const struct peer *p)
+{
+	unsigned before = programs_in_kernel();
+	pid_t pid = fork();
+
+	if (!pid) {
+		int null = open("/dev/null", O_RDWR);
+
+		for (int fd = 0; fd < 3; fd++)
+			dup2(null, fd);
+		execv(p->args[0], (char *const *)p->args);
+		_exit(127);
+	}
+	if (pid < 0 || !wait_for_programs(before)) {
+		fprintf(stderr, "%s: no program of it comes to the kernel (%s)\n", p->name,
+			access(p->args[0], X_OK) ? "it is not installed" : p->args[0]);
+		kill(pid, SIGKILL);
+		exit(1);
+	}
+	return pid;
+}
+
+static void end_peer(pid_t pid, unsigned before)
+{
+	bool gone = false;
+
+	kill(pid, SIGINT);
+	for (int i = 0; i < 40 && !gone; i++) {
+		gone = waitpid(pid, NULL, WNOHANG) == pid;
+		usleep(50000);
+	}
+	if (!gone) {
+		kill(pid, SIGKILL);
+		waitpid(pid, NULL, 0);
+	}
+	for (int i = 0; i < 100 && programs_in_kernel() > before; i++)
+		usleep(50000);
+}
+
+static void measure_peer(struct bench *b, const struct peer *p)
+{
+	const struct work *w = &works[p->work];
+	double off[PAIRS], more[PAIRS];
+	int done = 0;
+
+	for (int start = 0; start < PEER_STARTS; start++) {
+		int end = PAIRS * (start + 1) / PEER_STARTS;
+		unsigned before = programs_in_kernel();
+		pid_t pid;
+
+		block(w);
+		for (int i = done; i < end; i++)
+			off[i] = block(w);
+		pid = start_peer(p);
+		block(w);
+		for (int i = done; i < end; i++)
+			more[i] = block(w) - off[i];
+		end_peer(pid, before);
+		done = end;
+	}
+	put_pairs(b, p->name, w, off, more, false);
+}
+
+static void measure_polls(struct bench *b, struct set *s)
+{
+	struct snapshot snap = {0};
+	double v[PAIRS], series;
 
 	for (int i = 0; i < PAIRS; i++) {
 		uint64_t begin = cpu_ns();
 
-		for (unsigned n = 0; n < POLLS; n++)
-			if (p->ops->get_stats(p, &s))
-				abort();
-		polls[i] = (double)(cpu_ns() - begin) / POLLS;
+		for (unsigned n = 0; n < POLLS; n++) {
+			snapshot_begin(&snap);
+			for (size_t k = 0; k < s->n; k++)
+				if (s->producers[k].ops->get_stats(&s->producers[k], &snap))
+					abort();
+		}
+		v[i] = (double)(cpu_ns() - begin) / POLLS;
 	}
+	series = (double)snap.series;
+	bench_samples(b, "poll of the default set", NULL, v, PAIRS);
+	bench_value(b, "series of the default set", "", series);
+	snapshot_release(&snap);
 }
 
 int main(void)
 {
-	double off[PAIRS], on[PAIRS], more[PAIRS], polls[PAIRS], slowdown;
-	const char *dir = getenv("B");
-	struct producer p = {.ops = &module_sched.ops};
-	struct provider_env env = {.interval_ns = NSEC_PER_SEC};
-	struct errmsg e;
-	char path[4096];
-	FILE *f;
+	static struct bench b = {.name = "kernel",
+		.unit = "ns",
+		.about = "CPU time of work with the BPF programs attached and without"};
+	struct set set = {.name = "the default set"};
 
-	if (p.ops->open(&p, &env, &e)) {
-		printf("skip: %s\n", e.text);
+	for (const struct producer_ops *const *ops = provider_producers; *ops; ops++)
+		if ((*ops)->open == module_open && !(*ops)->opt_in)
+			add_module(&set, *ops);
+	if (!set.n) {
+		printf("skip: no module can be loaded here\n");
 		return 77;
 	}
-	pin();
-	module_attach(&p, false);
-	measure_round_trips(&p, off, on);
-	module_attach(&p, true);
-	measure_polls(&p, polls);
-	p.ops->close(&p);
-	for (int i = 0; i < PAIRS; i++)
-		more[i] = on[i] - off[i];
-	slowdown = median(more, PAIRS) / median(off, PAIRS);
-
-	snprintf(path, sizeof(path), "%s/bench/kernel.json", dir ? dir : "build");
-	f = fopen(path, "w");
-	if (!f) {
-		fprintf(stderr, "%s: %s\n", path, strerror(errno));
-		return 1;
+	prepare_works();
+	for (size_t i = 0; i < WORKS; i++)
+		measure(&b, &set, &works[i], true);
+	attach_set(&set, true);
+	measure_polls(&b, &set);
+	close_set(&set);
+	for (const struct producer_ops *const *ops = provider_producers; *ops; ops++) {
+		if ((*ops)->open != module_open || !(*ops)->opt_in)
+			continue;
+		set.name = (*ops)->name;
+		add_module(&set, *ops);
+		for (size_t i = 0; set.n && i < WORKS; i++)
+			measure(&b, &set, &works[i], false);
+		close_set(&set);
 	}
-	fprintf(f, "{\"name\": \"kernel: module sched\", \"unit\": \"ns\", \"results\": [\n");
-	print_case(f, "pipe round trip, detached", "ns", off, ",");
-	print_case(f, "pipe round trip, attached", "ns", on, ",");
-	print_case(f, "difference of neighbours", "ns", more, ",");
-	print_case(f, "poll of the producer", "ns", polls, "],");
-	fprintf(f, "\"ratios\": {\"slowdown, at most %.2f\": %.4f}, \"machine\": {}}\n",
-		SLOWDOWN_MAX, slowdown);
-	if (fclose(f))
-		return 1;
-	printf("slowdown %.2f %%\n", slowdown * 100);
-	return slowdown > SLOWDOWN_MAX;
+	for (size_t i = 0; i < sizeof(peers) / sizeof(peers[0]); i++)
+		measure_peer(&b, &peers[i]);
+	return bench_write(&b);
 }

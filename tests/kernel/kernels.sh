@@ -95,7 +95,7 @@ fetch()
 
 # --- machines --------------------------------------------------------------------------------------
 
-MODULES=$("$B/tests/lib/metricdoc" --modules)
+MODULES="$("$B/tests/lib/metricdoc" --modules) ended tasks cgroup"
 TESTS=$(cd "$B/tests/kernel" && for test in test_*; do case $test in *.*) ;; *) echo "$test" ;; esac; done)
 
 init()
@@ -198,8 +198,9 @@ table()
 	local series
 	echo "# Kernels"
 	echo
-	echo "\`make check-kernels\` boots each of these in an emulated machine, loads all modules with"
-	echo "\`tallyd\`, and runs \`tests/kernel\` there: known work, compared with what the kernel counts itself."
+	echo "\`make check-kernels\` boots each of these in an emulated machine, loads all modules and the producers"
+	echo "\`ended\`, \`tasks\` and \`cgroup\` with \`tallyd\`, and runs \`tests/kernel\` there: known work,"
+	echo "compared with what the kernel counts itself."
 	echo "What follows is what it printed last."
 	echo
 	echo "| kernel | modules that work | what is lacking |"
