@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Time on CPU and run-queue latency by cgroup, as bpf/sched.bpf.c has them by CPU: it explains which clock is read.
+ * The cgroup of the task that gets the CPU is looked up, that of the one which leaves it was when it came.
+ */
+#include "bpf/cgroup_of.bpf.h"
+#include "bpf/cgroup_sched.h"
+#include "bpf/cgroup_slot.bpf.h"
+
+CPU_MAP(tally_cgroup_sched_cpu, struct cgroup_sched_cpu);
+CGROUP_SLOT_MAPS(tally_cgroup_sched, struct cgroup_sched_cell);
+
+static __always_inline void count_wait(struct cgroup_sched_cell *c, __u64 wait)
+{
+	__u64 bucket = tally_histogram_index(wait, CGROUP_WAIT_LO, CGROUP_WAIT_HI);
+
+	barrier_var(bucket);
+	if (bucket >= CGROUP_WAIT_BUCKETS)
+		return;
+	c->waits[bucket]++;
+	c->wait_ns += wait;
+}
+
+static __always_inline void count_switch(
+	struct cgroup_sched_cpu *own, struct task_struct *prev, struct task_struct *next)
+{
+	__u64 now = next->se.cfs_rq->rq->clock, queued = next->sched_info.last_queued;
+	struct cgroup_sched_cell *c;
+	const struct cgroup *cgroup;
+
+	if (prev->pid && own->since_ns) {
+		c = SLOT_CELL(tally_cgroup_sched, (__u32)own->slot);
+		if (c)
+			c->run_ns += elapsed(own->since_ns, now);
+	}
+	own->since_ns = now;
+	if (!next->pid)
+		return;
+	cgroup = cgroup_of(next);
+	own->slot = CGROUP_SLOT(tally_cgroup_sched, cgroup);
+	c = SLOT_CELL(tally_cgroup_sched, (__u32)own->slot);
+	if (!c)
+		return;
+	c->switches++;
+	if (queued)
+		count_wait(c, elapsed(queued, now));
+}
+
+SEC("tp_btf/sched_switch")
+int BPF_PROG(tally_cgroup_switch, bool preempt, struct task_struct *prev, struct task_struct *next)
+{
+	struct cgroup_sched_cpu *own = THIS_CPU(tally_cgroup_sched_cpu);
+	__u64 begin;
+
+	if (!own)
+		return 0;
+	begin = own_begin(&own->own);
+	count_switch(own, prev, next);
+	own_end(&own->own, begin);
+	return 0;
+}
+
+SEC("tp_btf/sched_migrate_task")
+int BPF_PROG(tally_cgroup_move, struct task_struct *task)
+{
+	struct cgroup_sched_cpu *own = THIS_CPU(tally_cgroup_sched_cpu);
+	const struct cgroup *cgroup;
+	struct cgroup_sched_cell *c;
+	__u64 begin;
+
+	if (!own)
+		return 0;
+	begin = own_begin(&own->move);
+	cgroup = cgroup_of(task);
+	c = SLOT_CELL(tally_cgroup_sched, CGROUP_SLOT(tally_cgroup_sched, cgroup));
+	if (c)
+		__sync_fetch_and_add(&c->moves, 1);
+	own_end_atomic(&own->move, begin);
+	return 0;
+}

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Module "cgroup_sched": threads of a cgroup that share one CPU, whose time on it and without it the kernel itself
+ * tells of each thread.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#define MODULE_UNDER_TEST module_cgroup_sched
+#include "tests/lib/testmodule.h"
+
+enum { SPINNERS = 3, MOVES = 50 };
+
+static char dir[200], labels[100];
+
+/* A cgroup of version 2, as the module has them. */
+static void make_cgroup(const char *name)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/tally-%s-%d", name, (int)getpid());
+	snprintf(dir, sizeof(dir), "%s%s",
+		access("/sys/fs/cgroup/unified/cgroup.procs", F_OK) ? "/sys/fs/cgroup"
+								    : "/sys/fs/cgroup/unified",
+		path);
+	snprintf(labels, sizeof(labels), "cgroup=\"%s\"", path);
+	cr_assert_eq(mkdir(dir, 0755), 0, "%s", dir);
+}
+
+static void enter_cgroup(void)
+{
+	char file[300];
+	int fd;
+
+	snprintf(file, sizeof(file), "%s/cgroup.procs", dir);
+	fd = open(file, O_WRONLY | O_CLOEXEC);
+	if (fd < 0 || write(fd, "0", 1) != 1)
+		_exit(1);
+	close(fd);
+}
+
+static void remove_cgroup(void)
+{
+	for (int i = 0; i < 100 && rmdir(dir) < 0; i++)
+		usleep(10000);
+}
+
+static void pin(int cpu)
+{
+	cpu_set_t one;
+
+	CPU_ZERO(&one);
+	CPU_SET((unsigned)cpu, &one);
+	sched_setaffinity(0, sizeof(one), &one);
+}
+
+struct times {
+	uint64_t run_ns, wait_ns, turns;
+};
+
+static struct times own_times(void)
+{
+	unsigned long long run = 0, wait = 0, turns = 0;
+	FILE *f = fopen("/proc/self/schedstat", "r");
+
+	if (!f || fscanf(f, "%llu %llu %llu", &run, &wait, &turns) != 3)
+		_exit(2);
+	fclose(f);
+	return (struct times){run, wait, turns};
+}
+
+static uint64_t wall_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * NSEC_PER_SEC + (uint64_t)t.tv_nsec;
+}
+
+/* Spins in the cgroup for half a second, and writes what the kernel says of it since it was there. */
+static void spin_inside(int cpu, int out)
+{
+	struct times begin, end;
+	uint64_t until;
+
+	pin(cpu);
+	enter_cgroup();
+	usleep(1000); /* what was before is before the first turn in the cgroup */
+	begin = own_times();
+	until = wall_ns() + NSEC_PER_SEC / 2;
+	while (wall_ns() < until)
+		;
+	end = own_times();
+	end.run_ns -= begin.run_ns;
+	end.wait_ns -= begin.wait_ns;
+	end.turns -= begin.turns;
+	_exit(write(out, &end, sizeof(end)) != sizeof(end));
+}
+
+Test(cgroup_sched, time_on_a_cpu_and_without, .init = setup, .fini = teardown)
+{
+	struct times one, all = {0};
+	uint64_t run, waited, turns, longer = 0;
+	int cpu = sched_getcpu(), fds[2], status;
+
+	cr_assert_eq(pipe(fds), 0);
+	make_cgroup("sched");
+	for (int i = 0; i < SPINNERS; i++)
+		if (!fork())
+			spin_inside(cpu, fds[1]);
+	for (int i = 0; i < SPINNERS; i++) {
+		cr_assert_eq(read(fds[0], &one, sizeof(one)), sizeof(one));
+		all.run_ns += one.run_ns;
+		all.wait_ns += one.wait_ns;
+		all.turns += one.turns;
+	}
+	while (wait(&status) > 0)
+		cr_assert_eq(status, 0);
+	usleep(20000);
+	remove_cgroup();
+	poll_producer();
+	run = value("cgroup_oncpu_seconds", labels, SERIES_VALUE);
+	waited = value("cgroup_runq_latency_seconds", labels, SERIES_SUM);
+	turns = value("cgroup_switches", labels, SERIES_VALUE);
+	longer = value("cgroup_runq_latency_seconds", labels, SERIES_BUCKET);
+	printf("on the CPU %lu us, the kernel says %lu; without %lu us, %lu; %lu turns, %lu\n",
+		run / 1000, all.run_ns / 1000, waited / 1000, all.wait_ns / 1000, turns, all.turns);
+	cr_assert_gt(all.wait_ns, 500 * NSEC_PER_MSEC, "they did share a CPU");
+	/* theirs lack what was before and after, less than a turn of each */
+	cr_assert_geq(run, all.run_ns - all.run_ns / 100);
+	cr_assert_leq(run, all.run_ns + all.run_ns / 10);
+	cr_assert_geq(waited, all.wait_ns - all.wait_ns / 100);
+	cr_assert_leq(waited, all.wait_ns + all.wait_ns / 10);
+	cr_assert_geq(turns, all.turns);
+	cr_assert_leq(turns, all.turns + 10 * SPINNERS);
+	cr_assert_leq(longer, turns);
+}
+
+Test(cgroup_sched, moves, .init = setup, .fini = teardown)
+{
+	int status;
+
+	if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
+		cr_skip_test("needs two CPUs");
+	make_cgroup("moves");
+	if (!fork()) {
+		enter_cgroup();
+		for (int i = 0; i < MOVES; i++)
+			pin(i % 2);
+		_exit(0);
+	}
+	cr_assert_gt(wait(&status), 0);
+	cr_assert_eq(status, 0);
+	remove_cgroup();
+	poll_producer();
+	printf("%lu moves\n", value("cgroup_migrations", labels, SERIES_VALUE));
+	cr_assert_geq(value("cgroup_migrations", labels, SERIES_VALUE), MOVES - 1);
+	cr_assert_leq(value("cgroup_migrations", labels, SERIES_VALUE), MOVES + 10);
+}
