@@ -97,6 +97,12 @@ static uint64_t retransmits(const char *label, const char *text)
 	return value("cgroup_tcp_retransmits", labels, SERIES_VALUE);
 }
 
+/* In an emulated machine there is time for one more between the question and the end. */
+static bool is_sent(uint64_t ours, uint64_t sent)
+{
+	return ours == sent || (!clocks_are_real() && ours == sent + 1);
+}
+
 /* Again in another cgroup of the same name: it is the same series. */
 Test(cgroup_tcp, of_a_cgroup_that_is_gone, .init = setup, .fini = teardown)
 {
@@ -150,13 +156,13 @@ Test(cgroup_tcp, more_cgroups_than_slots, .init = setup, .fini = teardown)
 	for (int i = 0; i < MANY; i++) {
 		uint64_t mine = retransmits("cgroup", path[i]);
 
-		cr_assert(mine == 0 || mine == sent[i]);
+		cr_assert(mine == 0 || is_sent(mine, sent[i]), "%lu, not %lu", mine, sent[i]);
 		shown += mine > 0;
 		own += mine;
 	}
 	printf("%d cgroups of %d have series\n", shown, MANY);
 	cr_assert_leq(shown, OWN);
 	cr_assert_geq(shown, OWN - 25); /* others on this machine, and what two CPUs waste */
-	cr_assert_geq(retransmits("cgroup", "other"), sum - own);
-	cr_assert_gt(sum - own, 0);
+	cr_assert_geq(retransmits("cgroup", "other") + own, sum);
+	cr_assert_gt(retransmits("cgroup", "other"), 0);
 }
