@@ -21,12 +21,25 @@ static __always_inline void count_wait(struct cgroup_sched_cell *c, __u64 wait)
 	c->wait_ns += wait;
 }
 
+/* Those that take turns on a CPU are few: they are found here without a look into a map. Ids are never used again. */
+static __always_inline __u32 slot_of(struct cgroup_sched_cpu *own, struct task_struct *task)
+{
+	const struct cgroup *cgroup = cgroup_of(task);
+	const struct kernfs_node *kn = BPF_CORE_READ(cgroup, kn);
+	__u64 id = BPF_CORE_READ(kn, id), at = id % CGROUP_SCHED_LAST;
+
+	if (own->ids[at] != id) {
+		own->slots[at] = CGROUP_SLOT(tally_cgroup_sched, cgroup);
+		own->ids[at] = id;
+	}
+	return (__u32)own->slots[at];
+}
+
 static __always_inline void count_switch(
 	struct cgroup_sched_cpu *own, struct task_struct *prev, struct task_struct *next)
 {
 	__u64 now = next->se.cfs_rq->rq->clock, queued = next->sched_info.last_queued;
 	struct cgroup_sched_cell *c;
-	const struct cgroup *cgroup;
 
 	if (prev->pid && own->since_ns) {
 		c = SLOT_CELL(tally_cgroup_sched, (__u32)own->slot);
@@ -36,8 +49,7 @@ static __always_inline void count_switch(
 	own->since_ns = now;
 	if (!next->pid)
 		return;
-	cgroup = cgroup_of(next);
-	own->slot = CGROUP_SLOT(tally_cgroup_sched, cgroup);
+	own->slot = slot_of(own, next);
 	c = SLOT_CELL(tally_cgroup_sched, (__u32)own->slot);
 	if (!c)
 		return;
@@ -64,15 +76,13 @@ SEC("tp_btf/sched_migrate_task")
 int BPF_PROG(tally_cgroup_move, struct task_struct *task)
 {
 	struct cgroup_sched_cpu *own = THIS_CPU(tally_cgroup_sched_cpu);
-	const struct cgroup *cgroup;
 	struct cgroup_sched_cell *c;
 	__u64 begin;
 
 	if (!own)
 		return 0;
 	begin = own_begin(&own->move);
-	cgroup = cgroup_of(task);
-	c = SLOT_CELL(tally_cgroup_sched, CGROUP_SLOT(tally_cgroup_sched, cgroup));
+	c = SLOT_CELL(tally_cgroup_sched, slot_of(own, task));
 	if (c)
 		__sync_fetch_and_add(&c->moves, 1);
 	own_end_atomic(&own->move, begin);

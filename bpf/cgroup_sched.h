@@ -7,7 +7,9 @@
  *                      24  24  move        of the program at moves
  *                      48   8  since_ns    the kernel's own: run queue's clock at the last switch
  *                      56   8  slot        the kernel's own: that of the task which got the CPU then
- *                      64  64  zero
+ *                      64 128  ids         the kernel's own: of cgroups that were met last
+ *                     192 128  slots       their slots
+ *                     320  64  zero
  *
  *   cgroup_sched_cell   0   8  run_ns      time that tasks were on the CPU
  *                       8   8  wait_ns     sum of the times that tasks waited for the CPU
@@ -33,6 +35,7 @@
 #define CGROUP_WAIT_BUCKETS TALLY_HISTOGRAM_BUCKETS(CGROUP_WAIT_LO, CGROUP_WAIT_HI)
 
 #define CGROUP_SCHED_PATHS 127u
+#define CGROUP_SCHED_LAST  16u
 
 struct cgroup_sched_cell {
 	uint64_t run_ns;
@@ -46,9 +49,10 @@ struct cgroup_sched_cpu {
 	struct tally_own own, move;
 	uint64_t since_ns;
 	uint64_t slot;
+	uint64_t ids[CGROUP_SCHED_LAST], slots[CGROUP_SCHED_LAST];
 } __attribute__((aligned(128)));
 
 _Static_assert(sizeof(struct cgroup_sched_cell) == 640, "shared with user space");
-_Static_assert(sizeof(struct cgroup_sched_cpu) == 128, "shared with user space");
+_Static_assert(sizeof(struct cgroup_sched_cpu) == 384, "shared with user space");
 
 #endif

@@ -19,6 +19,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -345,6 +346,18 @@ static bool wait_for_programs(unsigned before)
 	return steady == PEER_STEADY;
 }
 
+/* bpftrace looks for tracepoints in a file system that is not mounted everywhere: it is for the peer alone. */
+static void mount_tracing(void)
+{
+	if (unshare(CLONE_NEWNS) || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL))
+		return;
+	if (access("/sys/kernel/debug/tracing/events", F_OK) &&
+		!mount("none", "/sys/kernel/debug", "debugfs", 0, NULL))
+		mount("none", "/sys/kernel/debug/tracing", "tracefs", 0, NULL);
+	if (access("/sys/kernel/tracing/events", F_OK))
+		mount("none", "/sys/kernel/tracing", "tracefs", 0, NULL);
+}
+
 static pid_t start_peer(const struct peer *p)
 {
 	unsigned before = programs_in_kernel();
@@ -353,6 +366,7 @@ static pid_t start_peer(const struct peer *p)
 	if (!pid) {
 		int null = open("/dev/null", O_RDWR);
 
+		mount_tracing();
 		for (int fd = 0; fd < 3; fd++)
 			dup2(null, fd);
 		execv(p->args[0], (char *const *)p->args);
