@@ -348,10 +348,11 @@ static uint64_t read_own_cost(void)
 	return ns / runs;
 }
 
-Test(sched, own_cost_is_plausible, .init = setup, .fini = teardown)
+Test(sched, own_cost_is_plausible, .init = setup_unless_emulated, .fini = teardown)
 {
 	uint64_t least = UINT64_MAX;
 
+	skip_emulated();
 	pin();
 	/* in a virtual machine one timed run that the host interrupts counts for a thousand */
 	for (int i = 0; i < 10 && least > 20000; i++) {
@@ -363,13 +364,14 @@ Test(sched, own_cost_is_plausible, .init = setup, .fini = teardown)
 	cr_assert_lt(least, 20000);
 }
 
-Test(sched, series_are_well_formed, .init = setup, .fini = teardown)
+Test(sched, series_are_well_formed, .init = setup_unless_emulated, .fini = teardown)
 {
 	const struct schema *schema;
 	double last = -1;
 	char le[64];
 	size_t first;
 
+	skip_emulated();
 	pin();
 	ping_pong(10);
 	poll_producer();
@@ -390,11 +392,12 @@ Test(sched, series_are_well_formed, .init = setup, .fini = teardown)
 	cr_assert_str_eq(schema->series[first].unit, "seconds");
 }
 
-Test(sched, counters_never_go_down, .init = setup, .fini = teardown)
+Test(sched, counters_never_go_down, .init = setup_unless_emulated, .fini = teardown)
 {
 	uint64_t last[8 * SCHED_WAIT_BUCKETS] = {0};
 	uint32_t version = 0;
 
+	skip_emulated();
 	for (int poll = 0; poll < 20; poll++) {
 		ping_pong(50);
 		poll_producer();
@@ -533,7 +536,7 @@ Test(sched, what_a_kernel_lacks_is_named)
 }
 
 /* Whoever may read the map can hand it on: nobody writes it but the program. */
-Test(sched, map_is_frozen, .init = setup, .fini = teardown)
+Test(sched, map_is_frozen, .init = setup_unless_emulated, .fini = teardown)
 {
 	struct sched_cpu zero = {0};
 	uint32_t key = 0, map = 0, size = sizeof(struct bpf_prog_info);
@@ -541,6 +544,7 @@ Test(sched, map_is_frozen, .init = setup, .fini = teardown)
 	unsigned id = 0;
 	int fd;
 
+	skip_emulated();
 	cr_assert_neq(find_fdinfo(getpid(), "prog_id:", &id), -1);
 	fd = bpf_prog_get_fd_by_id(id);
 	cr_assert_geq(fd, 0);

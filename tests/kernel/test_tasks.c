@@ -147,12 +147,13 @@ Test(tasks, memory_of_a_process, .init = setup, .fini = teardown)
 }
 
 /* It leaves the top when it sleeps, comes back, and its counters are never lower than they were. */
-Test(tasks, in_and_out_of_the_top, .init = setup, .fini = teardown)
+Test(tasks, in_and_out_of_the_top, .init = setup_unless_emulated, .fini = teardown)
 {
 	pid_t spinner = start(spin_for_ever);
 	uint64_t before, comes = 0, goes = 0;
 	bool shown;
 
+	skip_emulated();
 	poll_after_ms(300);
 	poll_after_ms(100);
 	cr_assert(is_shown(spinner));
@@ -299,7 +300,7 @@ Test(tasks, never_backwards, .init = setup, .fini = teardown)
 }
 
 /* However many processes there are, as many are shown as there are seats for. */
-Test(tasks, bounded, .init = setup, .fini = teardown)
+Test(tasks, bounded, .init = setup_unless_emulated, .fini = teardown)
 {
 	enum { N = 60 };
 	pid_t pids[N];

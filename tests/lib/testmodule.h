@@ -71,7 +71,8 @@ static void setup(void)
 
 static void teardown(void)
 {
-	producer.ops->close(&producer);
+	if (producer.state)
+		producer.ops->close(&producer);
 }
 
 static void poll_producer(void)
@@ -87,7 +88,16 @@ __attribute__((unused)) static bool clocks_are_real(void)
 	return !getenv("TALLY_EMULATED");
 }
 
-/* Of tests that take long in an emulated machine, and show nothing there that depends on the kernel. */
+/*
+ * For tests that take long in an emulated machine, and show nothing there that depends on the kernel: as .init, and
+ * first of all.
+ */
+__attribute__((unused)) static void setup_unless_emulated(void)
+{
+	if (!getenv("TALLY_EMULATED"))
+		setup();
+}
+
 __attribute__((unused)) static void skip_emulated(void)
 {
 	if (getenv("TALLY_EMULATED"))
