@@ -20,6 +20,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -300,6 +301,7 @@ static void measure(struct bench *b, struct set *s, const struct work *w, bool l
 #define PEER_WAIT_S 60
 #define PEER_STEADY 5 /* tenths of a second without a further program: all are there */
 #define PEER_ARGS   5
+#define PMDABPF     "tests/bench/peer_pmdabpf.sh"
 
 static const struct peer {
 	const char *name;
@@ -320,7 +322,22 @@ static const struct peer {
 	{"count of system calls by bpftrace", 4,
 		{"/usr/bin/bpftrace", "-e",
 			"tracepoint:raw_syscalls:sys_enter { @n[args->id] = count(); }"}},
+	{"runqlat of PCP's pmdabpf", 0, {PMDABPF, "runqlat"}},
+	{"biolatency of PCP's pmdabpf", 2, {PMDABPF, "biolatency"}},
 };
+
+#define PEERS (sizeof(peers) / sizeof(peers[0]))
+
+/* Before anything is measured: a comparison without a peer is none. */
+static void require_peers(void)
+{
+	for (size_t i = 0; i < PEERS; i++)
+		if (access(peers[i].args[0], X_OK)) {
+			fprintf(stderr, "%s: %s: %s\n", peers[i].name, peers[i].args[0],
+				strerror(errno));
+			exit(1);
+		}
+}
 
 static unsigned programs_in_kernel(void)
 {
@@ -369,12 +386,15 @@ static pid_t start_peer(const struct peer *p)
 		mount_tracing();
 		for (int fd = 0; fd < 3; fd++)
 			dup2(null, fd);
+		prctl(PR_SET_PDEATHSIG, SIGINT);
 		execv(p->args[0], (char *const *)p->args);
 		_exit(127);
 	}
-	if (pid < 0 || !wait_for_programs(before)) {
+	if (pid < 0)
+		abort();
+	if (!wait_for_programs(before)) {
 		fprintf(stderr, "%s: no program of it comes to the kernel (%s)\n", p->name,
-			access(p->args[0], X_OK) ? "it is not installed" : p->args[0]);
+			p->args[0]);
 		kill(pid, SIGKILL);
 		exit(1);
 	}
@@ -458,6 +478,7 @@ int main(void)
 		printf("skip: no module can be loaded here\n");
 		return 77;
 	}
+	require_peers();
 	prepare_works();
 	for (size_t i = 0; i < WORKS; i++)
 		measure(&b, &set, &works[i], true);
@@ -473,7 +494,7 @@ int main(void)
 			measure(&b, &set, &works[i], false);
 		close_set(&set);
 	}
-	for (size_t i = 0; i < sizeof(peers) / sizeof(peers[0]); i++)
+	for (size_t i = 0; i < PEERS; i++)
 		measure_peer(&b, &peers[i]);
 	return bench_write(&b);
 }
