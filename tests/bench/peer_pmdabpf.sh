@@ -12,7 +12,8 @@ mkdir -p "$DIR/bpf"
 ln -s "$ROOT/bpf/modules" "$DIR/bpf/modules"
 printf '[%s.so]\nenabled = true\n' "$1" >"$DIR/bpf/bpf.conf"
 mkfifo "$DIR/requests"
-export PCP_BINADM_DIR=$B/unpacked/pcp/usr/lib/pcp/bin PCP_PMDAS_DIR=$DIR PCP_LOG_DIR=$DIR PCP_TMP_DIR=$DIR PCP_RUN_DIR=$DIR PCP_VAR_DIR=$DIR
+export PCP_BINADM_DIR=$B/unpacked/pcp/usr/lib/pcp/bin PCP_PMDAS_DIR=$DIR PCP_LOG_DIR=$DIR PCP_TMP_DIR=$DIR
+export PCP_RUN_DIR=$DIR PCP_VAR_DIR=$DIR
 exec <>"$DIR/requests"
 printf 'root {\n\tbpf\t157:*:*\n}\n' >"$DIR/names"
 echo "open pipe $ROOT/bpf/pmdabpf -d 157 -l $DIR/log" >&0
