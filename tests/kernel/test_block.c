@@ -39,12 +39,14 @@ static uint64_t of(
 	return value(name, labels, part);
 }
 
-/* Of /proc/diskstats: requests and ms, of reads and of writes. */
+/* Of /proc/diskstats: requests and ms, of reads and of writes. The last one is counted after its end was told. */
 static void proc_disk(const char *device, unsigned long long ret[4])
 {
-	FILE *f = fopen("/proc/diskstats", "r");
 	char line[512], name[33];
+	FILE *f;
 
+	usleep(50000);
+	f = fopen("/proc/diskstats", "r");
 	cr_assert_not_null(f);
 	memset(ret, 0, 4 * sizeof(*ret));
 	while (fgets(line, sizeof(line), f))

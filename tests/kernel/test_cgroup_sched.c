@@ -106,7 +106,7 @@ static void spin_inside(int cpu, int out)
 Test(cgroup_sched, time_on_a_cpu_and_without, .init = setup, .fini = teardown)
 {
 	struct times one, all = {0};
-	uint64_t run, waited, turns, longer = 0;
+	uint64_t run, waited, turns, longer = 0, more;
 	int cpu = sched_getcpu(), fds[2], status;
 
 	cr_assert_eq(pipe(fds), 0);
@@ -132,11 +132,12 @@ Test(cgroup_sched, time_on_a_cpu_and_without, .init = setup, .fini = teardown)
 	printf("on the CPU %lu us, the kernel says %lu; without %lu us, %lu; %lu turns, %lu\n",
 		run / 1000, all.run_ns / 1000, waited / 1000, all.wait_ns / 1000, turns, all.turns);
 	cr_assert_gt(all.wait_ns, 500 * NSEC_PER_MSEC, "they did share a CPU");
-	/* theirs lack what was before and after, less than a turn of each */
+	/* theirs lack what was before and after, a tenth at most; where all is emulated that takes longer */
+	more = clocks_are_real() ? 10 : 2;
 	cr_assert_geq(run, all.run_ns - all.run_ns / 100);
-	cr_assert_leq(run, all.run_ns + all.run_ns / 10);
+	cr_assert_leq(run, all.run_ns + all.run_ns / more);
 	cr_assert_geq(waited, all.wait_ns - all.wait_ns / 100);
-	cr_assert_leq(waited, all.wait_ns + all.wait_ns / 10);
+	cr_assert_leq(waited, all.wait_ns + all.wait_ns / more);
 	cr_assert_geq(turns, all.turns);
 	cr_assert_leq(turns, all.turns + 10 * SPINNERS);
 	cr_assert_leq(longer, turns);

@@ -33,13 +33,22 @@ skip_is_known()
 	return 1
 }
 
+# time_limit COMMAND: seconds; a script may ask for more by a line "# Time limit: N s".
+time_limit()
+{
+	local own
+	case $1 in *.sh) own=$(sed -n 's/^# Time limit: \([0-9]*\) s$/\1/p' "$1") ;; esac
+	echo "${TEST_TIMEOUT:-${own:-$LIMIT}}"
+}
+
 # run_test NAME COMMAND: one test, one line.
 run_test()
 {
-	local name=$1 log=$B/check/${1//\//-}.log start code ms verdict reason=
+	local name=$1 log=$B/check/${1//\//-}.log limit start code ms verdict reason=
+	limit=$(time_limit "$2")
 	start=$(date +%s%N)
 	# A process group of its own ends with the time limit; "timeout" makes one.
-	timeout --kill-after=10 "$LIMIT" "$2" </dev/null >"$log" 2>&1
+	timeout --kill-after=10 "$limit" "$2" </dev/null >"$log" 2>&1
 	code=$?
 	ms=$((($(date +%s%N) - start) / 1000000))
 	case $code in
@@ -54,7 +63,7 @@ run_test()
 		;;
 	124 | 137)
 		verdict=FAIL
-		reason="exit code $code (time limit: $LIMIT s)"
+		reason="exit code $code (time limit: $limit s)"
 		;;
 	*)
 		verdict=FAIL
