@@ -301,3 +301,42 @@ Test(schema, text_of_every_byte_at_every_place)
 	cr_assert(text_valid(text, sizeof(text)), "two bytes on both sides of the eighth");
 	cr_assert_not(text_valid(text, 8), "half of them");
 }
+
+/* Every byte at every place of a name: words of eight, and what is left after them. */
+Test(schema, names_byte_by_byte)
+{
+	for (size_t n = 1; n <= 19; n++)
+		for (size_t at = 0; at < n; at++)
+			for (unsigned c = 1; c < 256; c++) {
+				bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+					      c == '_' || c == ':';
+				bool digit = at && c >= '0' && c <= '9';
+				char name[20] = "";
+
+				memset(name, 'm', n);
+				name[at] = (char)c;
+				cr_assert_eq(metric_name_valid(name), letter || digit,
+					"byte %#x at %zu of %zu", c, at, n);
+			}
+}
+
+/* Up to eight bytes after whole words: a bad one is found, and a character over the edge is whole. */
+Test(schema, text_after_the_last_word)
+{
+	for (size_t n = 9; n <= 24; n++)
+		for (size_t at = 0; at < n; at++) {
+			char text[25] = "";
+
+			memset(text, 't', n);
+			cr_assert(text_valid(text, n));
+			text[at] = '\n';
+			cr_assert_not(text_valid(text, n), "a line's end at %zu of %zu", at, n);
+			text[at] = (char)0xa9;
+			cr_assert_not(text_valid(text, n), "a half at %zu of %zu", at, n);
+			if (!at)
+				continue;
+			text[at - 1] = (char)0xc3;
+			cr_assert(text_valid(text, n), "two bytes up to %zu of %zu", at, n);
+			cr_assert_not(text_valid(text, at), "cut at %zu", at);
+		}
+}

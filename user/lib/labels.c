@@ -44,28 +44,39 @@ size_t text_char(const char *s, size_t n)
 	return len;
 }
 
+/* Eight bytes at once: a byte of all of them, and the bit that tells how one compares. */
+#define BYTES    0x0101010101010101u
+#define TOP_BITS (0x80 * BYTES)
+
+static uint64_t load_word(const char *s)
+{
+	uint64_t w;
+
+	memcpy(&w, s, sizeof(w));
+	return w;
+}
+
 /* Eight bytes of 0x20 to 0x7e, ASCII's printable ones. Only 0xff carries, and it is none of them. */
 static bool all_printable(uint64_t w)
 {
-	const uint64_t ones = 0x0101010101010101u, high = 0x80 * ones;
-
-	return !((w | (w + ones) | ~((w | high) - 0x20 * ones)) & high);
+	return !((w | (w + BYTES) | ~((w | TOP_BITS) - 0x20 * BYTES)) & TOP_BITS);
 }
 
 bool text_valid(const char *s, size_t n)
 {
+	const char *start = s;
+
 	while (n > 0) {
-		uint64_t word;
 		size_t len;
 
-		if (n >= sizeof(word)) {
-			memcpy(&word, s, sizeof(word));
-			if (all_printable(word)) {
-				s += sizeof(word);
-				n -= sizeof(word);
-				continue;
-			}
+		if (n >= 8 && all_printable(load_word(s))) {
+			s += 8;
+			n -= 8;
+			continue;
 		}
+		/* the last ones, with some before them that are known to be valid */
+		if (n < 8 && s - start >= 8 && all_printable(load_word(s + n - 8)))
+			return true;
 		len = text_char(s, n);
 		if (len == 0)
 			return false;
@@ -93,15 +104,33 @@ static bool is_alnum(char c)
 	return classes[(unsigned char)c];
 }
 
+/* The top bit of each byte from first to last; of bytes under 0x80 alone. */
+static uint64_t between(uint64_t w, uint8_t first, uint8_t last)
+{
+	return ((w | TOP_BITS) - first * BYTES) & ((last | 0x80) * BYTES - w);
+}
+
+/* Eight letters, digits, underscores and colons; the colon comes right after the digits. */
+static bool all_name(uint64_t w)
+{
+	if (w & TOP_BITS)
+		return false;
+	return !(~(between(w | 0x20 * BYTES, 'a', 'z') | between(w, '0', ':') |
+			 between(w, '_', '_')) &
+		TOP_BITS);
+}
+
 bool metric_name_valid(const char *name)
 {
-	size_t n = 0;
+	size_t n = 0, len = strlen(name);
 
-	if (!is_alpha(*name) && *name != ':')
+	if (len > SCHEMA_NAME_MAX || (!is_alpha(*name) && *name != ':'))
 		return false;
+	while (len - n >= 8 && all_name(load_word(name + n)))
+		n += 8;
 	while (is_alnum(name[n]) || name[n] == ':')
 		n++;
-	return name[n] == '\0' && n <= SCHEMA_NAME_MAX;
+	return n == len;
 }
 
 static size_t label_name_length(const char *s)

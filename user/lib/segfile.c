@@ -184,7 +184,7 @@ static int check_metric(struct segfile *s, const struct tally_segment_desc *d, u
 	struct segfile_metric *ret, const struct taken *taken, struct errmsg *e)
 {
 	struct segfile_metric m = {
-		.name = string_at(s, d->name),
+		.name = raw_string_at(s, d->name, TALLY_SEGMENT_NAME_MAX),
 		.unit = string_at(s, d->unit),
 		.help = string_at(s, d->help),
 		.type = d->type,
