@@ -41,7 +41,8 @@ static __always_inline void count_switch(
 	__u64 now = next->se.cfs_rq->rq->clock, queued = next->sched_info.last_queued;
 	struct cgroup_sched_cell *c;
 
-	if (prev->pid && own->since_ns) {
+	/* as in sched.bpf.c: we saw it arrive */
+	if (prev->pid && own->since_ns && own->since_ns == prev->sched_info.last_arrival) {
 		c = SLOT_CELL(tally_cgroup_sched, (__u32)own->slot);
 		if (c)
 			c->run_ns += elapsed(own->since_ns, now);

@@ -22,6 +22,8 @@ struct {
 	__type(value, struct call);
 } tally_fsync_since SEC(".maps");
 
+ATTACHED_MAP(tally_fsync_attached);
+
 static __always_inline __u32 current_tid(void)
 {
 	return (__u32)bpf_get_current_pid_tgid();
@@ -76,7 +78,8 @@ int BPF_PROG(tally_fsync_exit, struct inode *inode, int result)
 	begin = own_begin(&own->exit);
 	call = bpf_map_lookup_elem(&tally_fsync_since, &tid);
 	if (call) {
-		count_call(inode, call, result);
+		if (BEGAN_ATTACHED(tally_fsync_attached, call->since_ns))
+			count_call(inode, call, result);
 		bpf_map_delete_elem(&tally_fsync_since, &tid);
 	}
 	own_end_atomic(&own->exit, begin);

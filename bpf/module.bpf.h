@@ -38,6 +38,26 @@ char LICENSE[] SEC("license") = "GPL";
 		bpf_map_lookup_elem(&(name), &cpu_);     \
 	})
 
+/*
+ * When the programs were attached (CLOCK_MONOTONIC), for those that keep times of what began in a map: what began
+ * before that may have ended unseen, and another begun in its place.
+ */
+#define ATTACHED_MAP(name)                         \
+	struct {                                   \
+		__uint(type, BPF_MAP_TYPE_ARRAY);  \
+		__uint(map_flags, BPF_F_MMAPABLE); \
+		__uint(max_entries, 1);            \
+		__type(key, __u32);                \
+		__type(value, __u64);              \
+	} name SEC(".maps")
+
+#define BEGAN_ATTACHED(name, since_ns)                                   \
+	({                                                               \
+		__u32 zero_ = 0;                                         \
+		__u64 *attached_ = bpf_map_lookup_elem(&(name), &zero_); \
+		attached_ && (since_ns) >= *attached_;                   \
+	})
+
 /* Clocks of one CPU never run back, but nothing here should depend on it. */
 static __always_inline __u64 elapsed(__u64 from, __u64 to)
 {
@@ -63,11 +83,18 @@ static __always_inline __u64 own_begin(const struct tally_own *own)
 	return own->runs % TALLY_OWN_EVERY == TALLY_OWN_EVERY - 1 ? bpf_ktime_get_ns() : 0;
 }
 
+static __always_inline __u64 own_time(__u64 begin)
+{
+	__u64 ns = elapsed(begin, bpf_ktime_get_ns());
+
+	return ns < TALLY_OWN_MAX_NS ? ns : TALLY_OWN_MAX_NS;
+}
+
 static __always_inline void own_end(struct tally_own *own, __u64 begin)
 {
 	own->runs++;
 	if (begin) {
-		own->ns += elapsed(begin, bpf_ktime_get_ns());
+		own->ns += own_time(begin);
 		own->timed++;
 	}
 }
@@ -77,7 +104,7 @@ static __always_inline void own_end_atomic(struct tally_own *own, __u64 begin)
 {
 	__sync_fetch_and_add(&own->runs, 1);
 	if (begin) {
-		__sync_fetch_and_add(&own->ns, elapsed(begin, bpf_ktime_get_ns()));
+		__sync_fetch_and_add(&own->ns, own_time(begin));
 		__sync_fetch_and_add(&own->timed, 1);
 	}
 }

@@ -10,6 +10,8 @@
  * timed, one of TALLY_OWN_EVERY. Reading the clock costs more than most programs do.
  */
 #define TALLY_OWN_EVERY 1024u /* a power of two */
+/* A run that took longer was interrupted, or its CPU taken away: it counts as this. */
+#define TALLY_OWN_MAX_NS 65536u
 struct tally_own {
 	uint64_t runs;
 	uint64_t timed;

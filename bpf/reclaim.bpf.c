@@ -19,6 +19,8 @@ struct {
 	__type(value, __u64);
 } tally_reclaim_since SEC(".maps");
 
+ATTACHED_MAP(tally_reclaim_attached);
+
 static __always_inline __u64 key_of(enum reclaim_kind kind)
 {
 	return (__u64)kind << 32 | (__u32)bpf_get_current_pid_tgid();
@@ -57,8 +59,9 @@ static __always_inline int count_end(enum reclaim_kind kind)
 	begin = own_begin(&c->end[kind]);
 	since = bpf_map_lookup_elem(&tally_reclaim_since, &key);
 	if (since) {
-		histogram_count(c->kinds[kind].waits, &c->kinds[kind].ns,
-			elapsed(*since, bpf_ktime_get_ns()), RECLAIM_LO, RECLAIM_HI);
+		if (BEGAN_ATTACHED(tally_reclaim_attached, *since))
+			histogram_count(c->kinds[kind].waits, &c->kinds[kind].ns,
+				elapsed(*since, bpf_ktime_get_ns()), RECLAIM_LO, RECLAIM_HI);
 		bpf_map_delete_elem(&tally_reclaim_since, &key);
 	}
 	own_end_atomic(&c->end[kind], begin);

@@ -37,8 +37,8 @@ static __always_inline void count_switch(
 {
 	__u64 now = next->se.cfs_rq->rq->clock, queued = next->sched_info.last_queued;
 
-	/* The first switch that we see ends a time that began before us: it has no start. */
-	if (prev->pid && c->since_ns)
+	/* What began before we were attached has no start: we did not see it arrive. */
+	if (prev->pid && c->since_ns && c->since_ns == prev->sched_info.last_arrival)
 		c->run_ns += elapsed(c->since_ns, now);
 	c->since_ns = now;
 	if (next->pid && queued)

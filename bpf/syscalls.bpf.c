@@ -28,6 +28,8 @@ struct {
 	__type(value, struct timed);
 } tally_syscalls_timed SEC(".maps");
 
+ATTACHED_MAP(tally_syscalls_attached);
+
 static __always_inline __u32 current_tid(void)
 {
 	return (__u32)bpf_get_current_pid_tgid();
@@ -86,7 +88,7 @@ static __always_inline void count_time(__u64 number)
 	if (!t)
 		return;
 	/* another number: the task that began is no more, and this one has its id */
-	if (t->number == number) {
+	if (t->number == number && BEGAN_ATTACHED(tally_syscalls_attached, t->since_ns)) {
 		if (number < SYSCALLS_OTHER)
 			slot = SLOT(tally_syscalls, number, SLOT_NUMBER(number));
 		c = SLOT_CELL(tally_syscalls, slot);

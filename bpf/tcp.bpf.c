@@ -29,6 +29,8 @@ struct {
 	__type(value, __u64);
 } tally_tcp_asked SEC(".maps");
 
+ATTACHED_MAP(tally_tcp_attached);
+
 static __always_inline void count_connect(struct tcp_cpu *c, __u64 ns)
 {
 	__u64 bucket = tally_histogram_index(ns, TCP_CONNECT_LO, TCP_CONNECT_HI);
@@ -65,7 +67,7 @@ static __always_inline void count_answered(struct tcp_cpu *c, __u64 key, int sta
 
 	if (state == TCP_ESTABLISHED) {
 		__sync_fetch_and_add(&c->opened[TCP_OUT], 1);
-		if (asked)
+		if (asked && BEGAN_ATTACHED(tally_tcp_attached, *asked))
 			count_connect(c, elapsed(*asked, bpf_ktime_get_ns()));
 	} else if (state == TCP_CLOSE) {
 		__sync_fetch_and_add(&c->failed, 1);

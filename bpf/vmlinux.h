@@ -90,6 +90,7 @@ struct signal_struct {
 /* include/linux/sched.h */
 struct sched_info {
 	unsigned long long run_delay;
+	unsigned long long last_arrival; /* rq->clock when it got its CPU */
 	unsigned long long last_queued; /* rq->clock when it became runnable; 0: not waiting */
 };
 

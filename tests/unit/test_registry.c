@@ -220,3 +220,106 @@ Test(registry, a_forgotten_group_is_not_in_the_snapshot)
 	cr_expect_eq(snap.due[0].group, &other);
 	cr_expect_eq(snap.series, 1);
 }
+
+/* --- budgets ------------------------------------------------------------------------------------ */
+
+static uint64_t programs_used;
+static int held_calls, let_go_calls, let_go_result;
+
+static uint64_t programs_ns(const struct producer *p)
+{
+	return programs_used;
+}
+
+static int hold(struct producer *p, bool held)
+{
+	*(held ? &held_calls : &let_go_calls) += 1;
+	return held ? 0 : let_go_result;
+}
+
+/* Polls at a time of the test's own: how many groups there were. */
+static size_t poll_at(uint64_t seconds)
+{
+	snapshot_begin(&snap);
+	snap.monotonic_ns = seconds * NSEC_PER_SEC;
+	registry_get_stats(&registry, &snap);
+	return snap.n;
+}
+
+/* 1 % of two CPUs, for 10 s: 200 ms. */
+static void limit(const struct producer_ops *ops)
+{
+	struct errmsg e;
+
+	cr_assert_eq(add(ops, &e), 0, "%s", e.text);
+	registry.budget = (struct budget){.share_ppm = 10000, .span_ns = 10 * NSEC_PER_SEC};
+	registry.ncpus = 2;
+	cr_assert_eq(registry_open(&registry, &env), 1);
+}
+
+Test(registry, programs_over_budget_are_held_and_come_back)
+{
+	static const struct producer_ops ops = {.name = "storm",
+		.open = open_ok,
+		.get_stats = stats_ok,
+		.close = close_it,
+		.programs_ns = programs_ns,
+		.hold = hold};
+	const struct producer *p = &registry.producers[0];
+
+	limit(&ops);
+	cr_expect_eq(poll_at(1), 1);
+	programs_used = 150 * NSEC_PER_MSEC;
+	cr_expect_eq(poll_at(2), 1);
+	cr_expect_eq(held_calls, 0);
+	programs_used = 400 * NSEC_PER_MSEC;
+	cr_expect_eq(poll_at(3), 0, "over it");
+	cr_expect_eq(held_calls, 1);
+	cr_expect_eq(p->last_series, 0);
+	cr_expect_eq(p->polls, 2);
+	/* 190 ms too much, and 200 until it is full: 20 ms a second */
+	cr_expect_eq(poll_at(21), 0);
+	cr_expect_eq(let_go_calls, 0);
+	let_go_result = -EPERM;
+	cr_expect_eq(poll_at(23), 0, "it can't be attached");
+	cr_expect_eq(let_go_calls, 1);
+	let_go_result = 0;
+	cr_expect_eq(poll_at(24), 1);
+	cr_expect_eq(let_go_calls, 2);
+	cr_expect_eq(p->account.holds, 1);
+	cr_expect_eq(p->account.held_ns, 21 * NSEC_PER_SEC);
+	cr_expect_eq(poll_at(25), 1);
+	cr_expect_eq(let_go_calls, 2, "once");
+}
+
+Test(registry, what_costs_too_much_is_asked_less_often)
+{
+	static const struct producer_ops ops = {
+		.name = "dear", .open = open_ok, .get_stats = stats_ok, .close = close_it};
+	struct producer *p = &registry.producers[0];
+	size_t groups = 0;
+
+	limit(&ops);
+	for (uint64_t i = 0; i < 1000; i++) {
+		size_t n = poll_at(i);
+
+		p->cpu_ns += n * 40 * NSEC_PER_MSEC; /* of 10 ms a second */
+		groups += n;
+	}
+	cr_expect_geq(groups, 250);
+	cr_expect_leq(groups, 260);
+	cr_expect_eq(group.values[0], groups);
+}
+
+Test(registry, programs_need_a_hold)
+{
+	static const struct producer_ops ops = {.name = "a",
+		.open = open_ok,
+		.get_stats = stats_ok,
+		.close = close_it,
+		.programs_ns = programs_ns};
+	struct errmsg e;
+
+	cr_expect_eq(add(&ops, &e), -EINVAL);
+	cr_expect(strstr(e.text, "no hold()"), "%s", e.text);
+}

@@ -117,7 +117,7 @@ static bool all_name(uint64_t w)
 		return false;
 	return !(~(between(w | 0x20 * BYTES, 'a', 'z') | between(w, '0', ':') |
 			 between(w, '_', '_')) &
-		TOP_BITS);
+		 TOP_BITS);
 }
 
 bool metric_name_valid(const char *name)

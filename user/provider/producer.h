@@ -8,6 +8,8 @@
  *   get_stats  at each poll: fill groups' values, then snapshot_add() each group that was read.
  *              Must not block. A negative code is counted and logged; what was added stays.
  *   close      release everything.
+ *   hold       for what works between polls too, as BPF programs do: stop that, or start it again. A
+ *              producer over its budget (user/provider/budget.h) is not polled while it is held.
  *
  * One event loop calls all of them; no thread safety is needed or given.
  */
@@ -17,6 +19,7 @@
 #include "user/lib/diag.h"
 #include "user/lib/err.h"
 #include "user/lib/stream.h"
+#include "user/provider/budget.h"
 
 struct provider;
 struct registry;
@@ -48,6 +51,13 @@ struct producer_ops {
 	void (*close)(struct producer *p);
 	/* Why it is only opened where it is asked for by name, one short line; NULL: it is on by default. */
 	const char *opt_in;
+	/* CPU time of its BPF programs since it was opened, on all CPUs, in ns; NULL: it has none. */
+	uint64_t (*programs_ns)(const struct producer *p);
+	/*
+	 * Detaches its programs, or attaches them again; called at each poll while it is held. A negative
+	 * errno value if they could not be attached: then none is. Required with programs_ns.
+	 */
+	int (*hold)(struct producer *p, bool held);
 };
 
 struct producer {
@@ -59,7 +69,8 @@ struct producer {
 	uint64_t stream_bytes; /* of its rows and schemas, in all snapshots */
 	size_t due, ndue; /* its groups in the snapshot that was taken last: the first, how many */
 	bool is_open;
-	struct diag_limit log_limit;
+	struct budget_account account;
+	struct diag_limit log_limit, hold_log_limit;
 };
 
 /* Adds a group that was read between begin_ns and end_ns (CLOCK_MONOTONIC). -ENOMEM. */
@@ -72,11 +83,13 @@ void snapshot_forget(struct snapshot *s, struct group *g);
 struct registry {
 	size_t n;
 	struct producer producers[PRODUCERS_MAX];
+	struct budget budget; /* of each; zeros: no limit */
+	uint32_t ncpus; /* on which programs run */
 };
 
 /*
  * Registers a producer. -EINVAL with a message if the interface is incomplete (name, open,
- * get_stats and close are all required), -EEXIST for a second one of the same name, -E2BIG.
+ * get_stats and close are all required, and hold with programs_ns), -EEXIST for a second one of the same name, -E2BIG.
  */
 int registry_add(struct registry *r, const struct producer_ops *ops, struct errmsg *e);
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "user/lib/diag.h"
 #include "user/lib/util.h"
@@ -163,6 +164,9 @@ static int open_producers(struct provider *p, const struct provider_config *cfg,
 		if (err)
 			return err;
 	}
+	p->registry.budget = (struct budget){
+		.share_ppm = cfg->budget_percent * 10000, .span_ns = BUDGET_SPAN_NS};
+	p->registry.ncpus = (uint32_t)sysconf(_SC_NPROCESSORS_ONLN);
 	if (!registry_open(&p->registry, env))
 		return err_set(e, -ENODEV, "no producer could be opened");
 	return 0;

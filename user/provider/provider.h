@@ -44,6 +44,7 @@ struct provider_config {
 	uint64_t interval_ns;
 	uint64_t ring_bytes;
 	uint32_t top, cgroup_limit; /* struct provider_env */
+	uint32_t budget_percent; /* of a CPU, for each producer: struct budget; 0: no limit */
 	const char *const *producers; /* as producer_is_wanted() takes them */
 	bool read_only; /* --once: nothing is written or removed */
 };

@@ -8,7 +8,8 @@
 #include "user/lib/diag.h"
 #include "user/lib/util.h"
 
-#define LOG_EVERY_NS (60 * NSEC_PER_SEC)
+#define LOG_EVERY_NS      (60 * NSEC_PER_SEC)
+#define LOG_HOLD_EVERY_NS (600 * NSEC_PER_SEC)
 
 int registry_add(struct registry *r, const struct producer_ops *ops, struct errmsg *e)
 {
@@ -22,6 +23,8 @@ int registry_add(struct registry *r, const struct producer_ops *ops, struct errm
 		missing = "open";
 	else if (!ops->close)
 		missing = "close";
+	else if (ops->programs_ns && !ops->hold)
+		return err_set(e, -EINVAL, "producer '%s' has programs and no hold()", ops->name);
 	if (missing)
 		return err_set(e, -EINVAL,
 			"producer '%s' has no %s(): open, get_stats and close are "
@@ -114,13 +117,69 @@ static int producer_get_stats(struct producer *p, struct snapshot *s)
 	return err;
 }
 
+/* --- budgets ---------------------------------------------------------------------------------- */
+
+static void log_hold(const struct registry *r, struct producer *p, uint64_t now_ns)
+{
+	double percent = r->budget.share_ppm / 1e4;
+
+	if (!diag_allowed(&p->hold_log_limit, now_ns, LOG_HOLD_EVERY_NS))
+		return;
+	if (p->ops->hold)
+		diag_warning("producer %s is over its budget of %g %% of %u CPUs: its programs are "
+			     "detached until that is made up for",
+			p->ops->name, percent, r->ncpus);
+	else
+		diag_warning("producer %s is over its budget of %g %% of a CPU: it is asked less "
+			     "often, until it is not",
+			p->ops->name, percent);
+}
+
+/* Stops a producer's programs or lets them go on. False: they can't go on, and it stays held. */
+static bool hold_programs(struct producer *p, bool held, uint64_t now_ns)
+{
+	int err = p->ops->hold(p, held);
+
+	if (held || !err)
+		return true;
+	p->account.held = true;
+	if (diag_allowed(&p->log_limit, now_ns, LOG_EVERY_NS))
+		diag_warning("producer %s: its programs can't be attached again: %s%s",
+			p->ops->name, strerror(-err),
+			err == -EPERM ? "; before Linux 5.19 that needs privileges which are given "
+					"up: start tallyd again"
+				      : "");
+	return false;
+}
+
+static bool may_work(struct registry *r, struct producer *p, uint64_t now_ns)
+{
+	uint64_t used = p->cpu_ns + (p->ops->programs_ns ? p->ops->programs_ns(p) : 0);
+	bool was_held = p->account.held;
+	bool may = budget_allows(&r->budget, &p->account, p->ops->hold ? r->ncpus : 1,
+		p->ops->hold ? BUDGET_WHEN_FULL : BUDGET_AT_ONCE, now_ns, used);
+
+	if (!may && !was_held)
+		log_hold(r, p, now_ns);
+	if (p->ops->hold && (!may || was_held))
+		may = hold_programs(p, !may, now_ns) && may;
+	return may;
+}
+
 size_t registry_get_stats(struct registry *r, struct snapshot *s)
 {
 	size_t failed = 0;
 
-	for (size_t i = 0; i < r->n; i++)
-		if (r->producers[i].is_open)
-			failed += producer_get_stats(&r->producers[i], s) != 0;
+	for (size_t i = 0; i < r->n; i++) {
+		struct producer *p = &r->producers[i];
+
+		if (!p->is_open)
+			continue;
+		if (may_work(r, p, s->monotonic_ns))
+			failed += producer_get_stats(p, s) != 0;
+		else
+			p->ndue = p->last_series = 0;
+	}
 	return failed;
 }
 

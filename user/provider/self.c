@@ -41,6 +41,12 @@ static const struct self_metric per_producer[] = {
 	{"tallyd_producer_stream_bytes", "bytes",
 		"What a producer's groups took of the stream to ring and gatherer", METRIC_COUNTER},
 	{"tallyd_producer_open", "", "1 if the producer could be opened", METRIC_GAUGE},
+	{"tallyd_producer_holds", "",
+		"Times that a producer was stopped, being over its budget of CPU time",
+		METRIC_COUNTER},
+	{"tallyd_producer_held_seconds", "seconds",
+		"How long a producer did not work, being over its budget of CPU time",
+		METRIC_COUNTER, -9},
 };
 #define PER_PRODUCER (sizeof(per_producer) / sizeof(per_producer[0]))
 
@@ -294,6 +300,8 @@ static void put_producers(const struct self *s, uint64_t *v)
 		*v++ = p->last_series;
 		*v++ = p->stream_bytes;
 		*v++ = p->is_open;
+		*v++ = p->account.holds;
+		*v++ = p->account.held_ns;
 	}
 }
 

@@ -36,7 +36,7 @@ struct options {
 	char *config, *furl_file, *state_dir, *segment_dir, *proc_dir, *cgroup_dir, *user, *name,
 		*log_level;
 	char **producers;
-	uint64_t interval_ns, ring_size, link_backoff_ns, top, cgroup_limit;
+	uint64_t interval_ns, ring_size, link_backoff_ns, top, cgroup_limit, budget;
 	bool foreground, once;
 };
 
@@ -71,7 +71,8 @@ static int set_defaults(struct options *o)
 	*o = (struct options){.interval_ns = 10 * NSEC_PER_SEC,
 		.ring_size = 64u << 20,
 		.top = TASKS_TOP_DEFAULT,
-		.cgroup_limit = CGROUP_LIMIT_DEFAULT};
+		.cgroup_limit = CGROUP_LIMIT_DEFAULT,
+		.budget = BUDGET_PERCENT_DEFAULT};
 	err |= set_default(&o->furl_file, "/etc/tally/furl");
 	err |= set_default(&o->state_dir, "/var/lib/tally");
 	err |= set_default(&o->segment_dir, "/run/tally/seg");
@@ -126,6 +127,10 @@ static int read_options(struct options *o, int argc, char **argv, int *ret_first
 		{"cgroup-limit", CONF_U64, &o->cgroup_limit, "N",
 			"control groups that are shown, at most", .min = 1,
 			.max = CGROUP_LIMIT_MAX},
+		{"budget", CONF_U64, &o->budget, "PERCENT",
+			"CPU time that each producer may take: of one CPU, or of all for what its "
+			"BPF programs take; 0: no limit",
+			.max = 100},
 		{"log-level", CONF_STRING, &o->log_level, "LEVEL", CONF_LEVELS,
 			.check = conf_check_level},
 		{"proc-dir", CONF_STRING, &o->proc_dir, "DIR", "read this instead, for tests"},
@@ -173,6 +178,7 @@ static struct provider_config provider_config(const struct options *o)
 		.cgroup_dir = o->cgroup_dir,
 		.cgroup_limit = (uint32_t)o->cgroup_limit,
 		.top = (uint32_t)o->top,
+		.budget_percent = (uint32_t)o->budget,
 		.producers = (const char *const *)o->producers,
 	};
 }

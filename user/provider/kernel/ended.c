@@ -530,6 +530,21 @@ static int ended_get_stats(struct producer *p, struct snapshot *snap)
 	return err ? err : rc;
 }
 
+/* Those of a program of our own; else they are booked to the module whose it is. */
+static uint64_t ended_programs_ns(const struct producer *p)
+{
+	const struct ended *e = p->state;
+
+	return e->sched.state ? module_programs_ns(&e->sched) : 0;
+}
+
+static int ended_hold(struct producer *p, bool held)
+{
+	struct ended *e = p->state;
+
+	return e->sched.state ? module_hold(&e->sched, held) : 0;
+}
+
 static void ended_close(struct producer *p)
 {
 	struct ended *e = p->state;
@@ -546,4 +561,6 @@ const struct producer_ops producer_ended = {
 	.open = ended_open,
 	.get_stats = ended_get_stats,
 	.close = ended_close,
+	.programs_ns = ended_programs_ns,
+	.hold = ended_hold,
 };

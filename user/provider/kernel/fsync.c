@@ -7,6 +7,7 @@
 static const struct module_program programs[] = {
 	{.needs = {"tally_fsync_enter", "ext4_sync_file_enter", NULL},
 		.own = offsetof(struct fsync_cpu, enter),
+		.begins = true,
 		.runs = "at each fsync and fdatasync"},
 	{.needs = {"tally_fsync_exit", "ext4_sync_file_exit", NULL},
 		.own = offsetof(struct fsync_cpu, exit),
@@ -73,6 +74,7 @@ const struct module module_fsync = {
 	.elf = fsync_bpf__elf_bytes,
 	.cpu_map = "tally_fsync_cpu",
 	.cpu_size = sizeof(struct fsync_cpu),
+	.attached_map = "tally_fsync_attached",
 	.slots = &slots,
 	.programs = programs,
 	.nprograms = sizeof(programs) / sizeof(programs[0]),

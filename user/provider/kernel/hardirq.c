@@ -12,6 +12,7 @@
 static const struct module_program programs[] = {
 	{.needs = {"tally_hardirq_entry", "irq_handler_entry", NULL},
 		.own = offsetof(struct hardirq_cpu, entry),
+		.begins = true,
 		.runs = "at each interrupt of a device"},
 	{.needs = {"tally_hardirq_exit", "irq_handler_exit", NULL},
 		.own = offsetof(struct hardirq_cpu, exit),

@@ -216,3 +216,13 @@ int load_map_view(const struct bpf_map *map, size_t size, const void **ret)
 	*ret = view;
 	return 0;
 }
+
+int load_map_knob(const struct bpf_map *map, size_t size, void **ret)
+{
+	void *view = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, bpf_map__fd(map), 0);
+
+	if (view == MAP_FAILED)
+		return -errno;
+	*ret = view;
+	return 0;
+}

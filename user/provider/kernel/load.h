@@ -56,5 +56,7 @@ int load_enum_names(const char *type, const char *prefix, uint32_t n, char ***re
  * all descriptors are closed.
  */
 int load_map_view(const struct bpf_map *map, size_t size, const void **ret);
+/* Likewise one that we write and programs read: it is not frozen, and writing needs no privileges. */
+int load_map_knob(const struct bpf_map *map, size_t size, void **ret);
 
 #endif

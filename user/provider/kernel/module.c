@@ -29,6 +29,7 @@ struct state {
 	int kept[MODULE_KEPT_MAX]; /* descriptors of maps; -1: none */
 	const char *cpus; /* ncpus structs, written by the kernel */
 	uint32_t ncpus;
+	uint64_t *attached_ns; /* for the programs: when they were attached; NULL: they don't ask */
 	const char *cells; /* ncpus x nslots structs, likewise */
 	const char *slots; /* nslots structs of names */
 	struct slot_labels **labels; /* of each slot; NULL: not seen yet */
@@ -517,7 +518,10 @@ static int open_maps(struct state *s)
 	if (rc)
 		return rc;
 	s->cpus = view;
-	if (s->module->slots)
+	if (s->module->attached_map)
+		rc = load_map_knob(bpf_object__find_map_by_name(s->object, s->module->attached_map),
+			sizeof(*s->attached_ns), (void **)&s->attached_ns);
+	if (!rc && s->module->slots)
 		rc = open_slots(s);
 	bpf_object__for_each_map(map, s->object) s->memory += map_memory(map);
 	return rc;
@@ -664,21 +668,74 @@ static int load(struct state *s, struct errmsg *e)
 
 /* --- the interface ------------------------------------------------------------------------------ */
 
-static int attach(struct state *s, bool attached)
+static void detach_program(struct state *s, size_t i)
+{
+	if (s->links[i] >= 0)
+		close(s->links[i]);
+	s->links[i] = -1;
+}
+
+static void detach(struct state *s)
+{
+	for (size_t i = 0; i < s->module->nprograms; i++)
+		detach_program(s, i);
+}
+
+static int attach_program(struct state *s, size_t i)
+{
+	if (s->programs[i] < 0 || s->links[i] >= 0)
+		return 0;
+	/* for tp_btf, which has the tracepoint in the program */
+	s->links[i] = bpf_raw_tracepoint_open(NULL, s->programs[i]);
+	return s->links[i] < 0 ? -errno : 0;
+}
+
+/* Those that begin something come last. All or none; the error is the first one's. */
+static int attach(struct state *s)
 {
 	int rc = 0;
 
-	for (size_t i = 0; i < s->module->nprograms; i++) {
-		if (!attached && s->links[i] >= 0) {
-			close(s->links[i]);
-			s->links[i] = -1;
-		} else if (attached && s->programs[i] >= 0 && s->links[i] < 0) {
-			/* for tp_btf, which has the tracepoint in the program */
-			s->links[i] = bpf_raw_tracepoint_open(NULL, s->programs[i]);
-			rc = s->links[i] < 0 ? -errno : rc;
-		}
-	}
+	if (s->attached_ns)
+		__atomic_store_n(s->attached_ns, clock_monotonic_ns(), __ATOMIC_RELAXED);
+	for (int begins = 0; begins < 2; begins++)
+		for (size_t i = 0; i < s->module->nprograms && !rc; i++)
+			if (s->module->programs[i].begins == begins)
+				rc = attach_program(s, i);
+	if (rc)
+		detach(s);
 	return rc;
+}
+
+uint64_t module_programs_ns(const struct producer *p)
+{
+	const struct state *s = p->state;
+	uint64_t ns = 0;
+
+	for (size_t i = 0; i < s->module->nprograms; i++) {
+		size_t at = s->module->programs[i].own + offsetof(struct tally_own, ns);
+
+		for (uint32_t cpu = 0; cpu < s->ncpus; cpu++)
+			ns += cell_read(s->cpus + (size_t)cpu * s->module->cpu_size, at);
+	}
+	return ns * TALLY_OWN_EVERY;
+}
+
+int module_hold(struct producer *p, bool held)
+{
+	struct state *s = p->state;
+	bool any = false;
+
+	if (!held)
+		return attach(s);
+	for (size_t i = 0; i < s->module->nprograms; i++) {
+		if (!s->module->programs[i].begins || s->links[i] < 0)
+			continue;
+		detach_program(s, i);
+		any = true;
+	}
+	if (!any)
+		detach(s);
+	return 0;
 }
 
 int module_map(const struct producer *p, const char *name)
@@ -693,12 +750,17 @@ int module_map(const struct producer *p, const char *name)
 
 int module_attach(struct producer *p, bool attached)
 {
-	return attach(p->state, attached);
+	if (attached)
+		return attach(p->state);
+	detach(p->state);
+	return 0;
 }
 
 static void state_free(struct state *s)
 {
-	attach(s, false);
+	detach(s);
+	if (s->attached_ns)
+		munmap(s->attached_ns, sizeof(*s->attached_ns));
 	if (s->cpus)
 		munmap((void *)s->cpus, s->ncpus * s->module->cpu_size);
 	if (s->cells)
@@ -778,7 +840,7 @@ int module_open(struct producer *p, const struct provider_env *env, struct errms
 	load_begin();
 	rc = load(s, e);
 	if (!rc) {
-		rc = attach(s, true);
+		rc = attach(s);
 		if (rc)
 			load_explain(rc, &m->programs[0].needs, e);
 	}

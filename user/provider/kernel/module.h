@@ -28,6 +28,7 @@
 struct module_program {
 	struct load_needs needs; /* .module is the program's name, as in the object */
 	size_t own; /* where its struct tally_own is in the per-CPU struct */
+	bool begins; /* it notes a time that another program takes up: detached before that one */
 	const char *runs; /* how often it runs: for people */
 };
 
@@ -99,6 +100,8 @@ struct module {
 	const struct module_capability *capability;
 	/* Sets sizes and constants of an object that is not loaded yet; negative errno. NULL: nothing to set */
 	int (*prepare)(struct bpf_object *object, uint32_t ncpus);
+	/* Map of the time when its programs were attached (bpf/module.bpf.h); NULL: they need not know. */
+	const char *attached_map;
 	const char *kept[MODULE_KEPT_MAX]; /* maps for module_map(), which are frozen */
 	const struct module_program *programs;
 	size_t nprograms;
@@ -106,15 +109,23 @@ struct module {
 	size_t nmetrics;
 };
 
-/* The four members of struct producer_ops that are alike in all modules. */
-#define MODULE_FUNCTIONS .open = module_open, .get_stats = module_get_stats, .close = module_close
+/* The members of struct producer_ops that are alike in all modules. */
+#define MODULE_FUNCTIONS                                                           \
+	.open = module_open, .get_stats = module_get_stats, .close = module_close, \
+	.programs_ns = module_programs_ns, .hold = module_hold
 int module_open(struct producer *p, const struct provider_env *env, struct errmsg *e);
 int module_get_stats(struct producer *p, struct snapshot *snap);
 void module_close(struct producer *p);
+uint64_t module_programs_ns(const struct producer *p);
+/*
+ * Programs that begin something are detached by the first call, those that end it by the next: what had begun has
+ * ended by then. They are attached the other way round, so that nothing is ended that had an earlier begin.
+ */
+int module_hold(struct producer *p, bool held);
 
 /*
- * Attaches or detaches all programs of an open module; nothing if they are so already. A negative errno
- * value, and those that could be attached are.
+ * Attaches or detaches all programs of an open module at once; nothing if they are so already. A negative errno
+ * value, and none is attached.
  */
 int module_attach(struct producer *p, bool attached);
 

@@ -7,6 +7,7 @@
 #define PAIR(name, kind, before, after, what)                                \
 	{.needs = {name "_begin", before, NULL},                             \
 		.own = offsetof(struct reclaim_cpu, begin[kind]),            \
+		.begins = true,                                              \
 		.runs = what},                                               \
 	{                                                                    \
 		.needs = {name "_end", after, NULL},                         \
@@ -56,6 +57,7 @@ const struct module module_reclaim = {
 	.elf = reclaim_bpf__elf_bytes,
 	.cpu_map = "tally_reclaim_cpu",
 	.cpu_size = sizeof(struct reclaim_cpu),
+	.attached_map = "tally_reclaim_attached",
 	.programs = programs,
 	.nprograms = sizeof(programs) / sizeof(programs[0]),
 	.metrics = metrics,

@@ -7,6 +7,7 @@
 static const struct module_program programs[] = {
 	{.needs = {"tally_softirq_entry", "softirq_entry", NULL},
 		.own = offsetof(struct softirq_cpu, entry),
+		.begins = true,
 		.runs = "at each soft interrupt"},
 	{.needs = {"tally_softirq_exit", "softirq_exit", NULL},
 		.own = offsetof(struct softirq_cpu, exit),

@@ -7,6 +7,7 @@
 static const struct module_program programs[] = {
 	{.needs = {"tally_softirq_raise", "softirq_raise", NULL},
 		.own = offsetof(struct softirq_latency_cpu, raise),
+		.begins = true,
 		.runs = "whenever a soft interrupt is asked for"},
 	{.needs = {"tally_softirq_served", "softirq_entry", NULL},
 		.own = offsetof(struct softirq_latency_cpu, entry),

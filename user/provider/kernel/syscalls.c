@@ -7,6 +7,7 @@
 static const struct module_program programs[] = {
 	{.needs = {"tally_sys_enter", "sys_enter", NULL},
 		.own = offsetof(struct syscalls_cpu, enter),
+		.begins = true,
 		.runs = "at each system call"},
 	{.needs = {"tally_sys_exit", "sys_exit", NULL},
 		.own = offsetof(struct syscalls_cpu, exit),
@@ -83,6 +84,7 @@ const struct module module_syscalls = {
 	.elf = syscalls_bpf__elf_bytes,
 	.cpu_map = "tally_syscalls_cpu",
 	.cpu_size = sizeof(struct syscalls_cpu),
+	.attached_map = "tally_syscalls_attached",
 	.slots = &slots,
 	.programs = programs,
 	.nprograms = sizeof(programs) / sizeof(programs[0]),

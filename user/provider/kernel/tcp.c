@@ -114,6 +114,7 @@ const struct module module_tcp = {
 	.elf = tcp_bpf__elf_bytes,
 	.cpu_map = "tally_tcp_cpu",
 	.cpu_size = sizeof(struct tcp_cpu),
+	.attached_map = "tally_tcp_attached",
 	.programs = programs,
 	.nprograms = sizeof(programs) / sizeof(programs[0]),
 	.metrics = metrics,

@@ -1,0 +1,55 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# A storm of system calls, with a module that counts each: the provider detaches its programs when they are over their
+# budget, says so once, and goes on with all else.
+. tests/lib/e2e.sh
+. tests/lib/life.sh
+need_root
+[ -r /sys/kernel/btf/vmlinux ] || skip "this kernel has no BTF"
+PERCENT=1
+SPAN_S=30 # BUDGET_SPAN_NS
+
+# The newest value there is, in millionths; while a producer is held it has none.
+micros()
+{
+	"$B/tests/lib/ringdump" "$STATE/ring" "$1" | awk '$3 != "-" { v = $3 } END { printf "%.0f\n", v * 1e6 }'
+}
+
+links()
+{
+	cat "/proc/$(pid_of tallyd)/fdinfo/"* 2>/dev/null | grep -c '^link_type:'
+}
+
+no_links()
+{
+	[ "$(links)" = 0 ]
+}
+
+must_fail 2 "$B/bin/tallyd" --budget=101 --once
+start_tallyd tallyd --interval 100ms --producers syscalls,proc,self --budget $PERCENT
+started=$(date +%s%N)
+HELD='tallyd_producer_holds_total{producer="syscalls"}'
+wait_until 5 "first figures" own_is "$HELD" 0
+within "links" "$(links)" 2 2
+for _ in $(seq "$(nproc)"); do
+	dd if=/dev/zero of=/dev/null bs=1 count=1G 2>/dev/null &
+	on_exit "kill $! 2>/dev/null"
+done
+wait_until 30 "the storm to be over the budget" own_is "$HELD" 1
+wait_until 5 "its programs to be detached" no_links
+sleep 2
+same "links while it is held" "$(links)" 0
+elapsed_us=$((($(date +%s%N) - started) / 1000))
+most_us=$(((elapsed_us + SPAN_S * 1000000) * $(nproc) * PERCENT / 100))
+used_us=0
+for program in tally_sys_enter tally_sys_exit; do
+	used_us=$((used_us + $(micros "bpf_program_seconds_total{program=\"$program\"}")))
+done
+within "us of its programs, when it was asked last" "$used_us" 1000 "$most_us"
+held_us=$(micros 'tallyd_producer_held_seconds_total{producer="syscalls"}')
+within "us that it is held" "$held_us" 2000000 "$elapsed_us"
+same "messages" "$(grep -c 'producer syscalls is over its budget of 1 % of' "$T/tallyd.log")" 1
+polls=$(own 'tallyd_producer_polls_total{producer="proc"}')
+sleep 1
+[ "$(own 'tallyd_producer_polls_total{producer="proc"}')" -gt "$polls" ] || fail "proc is not asked any more"
+pass
