@@ -110,3 +110,24 @@ Test(buf, zigzag_is_a_bijection)
 	for (size_t i = 0; i < NEDGES; i++)
 		cr_assert_eq(zigzag(unzigzag(edges[i])), edges[i]);
 }
+
+/* What was large once does not stay so; what is used again and again is not made anew each time. */
+Test(buf, reset_gives_back_what_is_not_used)
+{
+	struct buf b = BUF_INIT;
+
+	cr_assert_not_null(buf_reserve(&b, 4u << 20));
+	b.len = 4u << 20;
+	buf_reset(&b);
+	cr_assert_geq(b.cap, 4u << 20, "it may be needed again at once");
+	buf_put_u8(&b, 1);
+	buf_reset(&b);
+	cr_assert_eq(b.cap, 0);
+	cr_assert_eq(b.len, 0);
+	cr_assert_not_null(buf_reserve(&b, 100u << 10));
+	buf_reset(&b);
+	cr_assert_geq(b.cap, 100u << 10, "small ones are kept whatever is used of them");
+	buf_put_u8(&b, 1);
+	cr_assert_eq(buf_error(&b), 0);
+	buf_release(&b);
+}

@@ -11,6 +11,8 @@
 
 #define BUF_FIRST_CAP    256u
 #define VARINT_MAX_BYTES 10u
+/* So much is kept in any case; more, if at least an eighth of it was used. */
+#define BUF_KEEP (256u << 10)
 
 void buf_release(struct buf *b)
 {
@@ -20,6 +22,8 @@ void buf_release(struct buf *b)
 
 void buf_reset(struct buf *b)
 {
+	if (b->cap > BUF_KEEP && b->len < b->cap / 8)
+		buf_release(b);
 	b->len = 0;
 	b->failed = false;
 }

@@ -23,7 +23,7 @@ struct buf {
 #define BUF_INIT ((struct buf){0})
 
 void buf_release(struct buf *b); /* frees the bytes; b is empty again */
-void buf_reset(struct buf *b); /* length 0, memory kept */
+void buf_reset(struct buf *b); /* length 0; memory is kept, unless much more than what was used */
 int buf_error(const struct buf *b); /* 0 or -ENOMEM */
 /* Room for n more bytes at data + len, or NULL. The caller adds to len what it wrote. */
 uint8_t *buf_reserve(struct buf *b, size_t n);

@@ -6,16 +6,17 @@
 
 #include "user/lib/schema.h"
 #include "user/lib/schema_int.h"
+#include "user/lib/util.h"
 #include "user/lib/wire.pb-c.h"
 
 #define UNIT_MAX 64u
 
 static void series_release(struct series *s)
 {
-	free(s->name);
-	free(s->labels);
-	free(s->unit);
-	free(s->help);
+	text_free(s->name);
+	text_free(s->labels);
+	text_free(s->unit);
+	text_free(s->help);
 }
 
 void schema_release(struct schema *s)
@@ -52,10 +53,10 @@ static int series_check(const struct series *s)
 static int series_copy(struct series *to, const struct series *from)
 {
 	*to = *from;
-	to->name = strdup(from->name);
-	to->labels = strdup(from->labels);
-	to->unit = strdup(from->unit);
-	to->help = strdup(from->help);
+	to->name = text_dup(from->name);
+	to->labels = text_dup(from->labels);
+	to->unit = text_dup(from->unit);
+	to->help = text_dup(from->help);
 	if (to->name && to->labels && to->unit && to->help)
 		return 0;
 	series_release(to);

@@ -22,6 +22,7 @@
 #include "user/lib/schema.h"
 #include "user/lib/schema_int.h"
 #include "user/lib/seglabels.h"
+#include "user/lib/util.h"
 
 #define CHUNK (64u << 10) /* bytes of rows that are read at once; stays in the cache */
 
@@ -254,7 +255,7 @@ static int copy_labels(const char *labels, const char *slot, bool overflow, char
 	int r = seglabels_format(labels, slot, overflow, &text);
 
 	if (r == 0)
-		*ret = strndup(text.len ? (const char *)text.data : "", text.len);
+		*ret = text.len ? strndup((const char *)text.data, text.len) : text_dup("");
 	buf_release(&text);
 	return r < 0 ? r : *ret ? 0 : -ENOMEM;
 }
@@ -318,7 +319,7 @@ static int add_desc(struct segfile *s, const struct tally_segment_desc *d, uint3
 	else if (r == 0)
 		r = add_metric(s, &m, text);
 	if (r < 0 || d->slots)
-		free(text);
+		text_free(text);
 	return r;
 }
 
@@ -476,7 +477,7 @@ void segfile_close(struct segfile *s)
 	if (s->fd >= 0)
 		close(s->fd);
 	for (size_t i = 0; i < s->n; i++)
-		free(s->metrics[i].labels);
+		text_free(s->metrics[i].labels);
 	for (size_t i = 0; i < s->ntables; i++)
 		free(s->tables[i].known);
 	free(s->tables);
@@ -537,7 +538,7 @@ static int add_series(struct segfile *s, struct segfile_table *t, uint32_t i, co
 	m.word += i * m.cells;
 	r = add_metric(s, &m, labels);
 	if (r < 0) {
-		free(labels);
+		text_free(labels);
 		return r;
 	}
 	t->known[i] = 1;

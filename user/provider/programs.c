@@ -38,8 +38,9 @@ static void program_free(struct program *p)
 	if (!p)
 		return;
 	for (size_t i = 0; i < p->nmetrics; i++) {
-		free((char *)p->metrics[i].m.name);
-		free((char *)p->metrics[i].m.labels);
+		if (p->metrics[i].m.type == TALLY_TYPE_INFO)
+			free((char *)p->metrics[i].m.name);
+		text_free((char *)p->metrics[i].m.labels);
 	}
 	group_release(&p->group);
 	free(p->metrics);
@@ -347,8 +348,10 @@ static int add_metric(struct programs *ps, struct program *p, const struct progr
 {
 	size_t first = p->group.schema.n;
 	uint32_t count = series_count(m);
-	char *name = strdup(m->name), *labels = strdup(m->labels);
-	int err = name && labels ? grow_metrics(p) : -ENOMEM;
+	/* texts of which the schema has a copy are not copied again; it calls an info otherwise */
+	char *name = m->type == TALLY_TYPE_INFO ? strdup(m->name) : NULL;
+	char *labels = text_dup(m->labels);
+	int err = labels && (name || m->type != TALLY_TYPE_INFO) ? grow_metrics(p) : -ENOMEM;
 
 	if (!err)
 		err = grow_values(p, first + count);
@@ -359,7 +362,7 @@ static int add_metric(struct programs *ps, struct program *p, const struct progr
 	if (err) {
 		schema_shorten(&p->group.schema, first);
 		free(name);
-		free(labels);
+		text_free(labels);
 		return err;
 	}
 	memset(p->group.values + first, 0, count * sizeof(uint64_t));
@@ -367,9 +370,8 @@ static int add_metric(struct programs *ps, struct program *p, const struct progr
 	memset(p->sums + first, 0, count * sizeof(uint64_t));
 	p->metrics[p->nmetrics] =
 		(struct program_entry){.m = *m, .first = (uint32_t)first, .count = count};
-	p->metrics[p->nmetrics].m.name = name;
+	p->metrics[p->nmetrics].m.name = name ? name : p->group.schema.series[first].name;
 	p->metrics[p->nmetrics].m.labels = labels;
-	/* texts of which the schema has a copy */
 	p->metrics[p->nmetrics].m.unit = p->group.schema.series[first].unit;
 	p->metrics[p->nmetrics].m.help = p->group.schema.series[first].help;
 	index_metric(p, (uint32_t)p->nmetrics++);
@@ -420,7 +422,7 @@ static int retire_metric(struct program *p, struct program_entry *e)
 			free(labels[i]);
 			continue;
 		}
-		free(*place);
+		text_free(*place);
 		*place = labels[i];
 	}
 	free(labels);

@@ -58,7 +58,7 @@ struct program_metric {
 #define PROGRAM_METRIC_RETIRED 0x80u
 #define PROGRAM_RETIRED_MAX    16u /* of a program; then the newer kind is left out instead */
 
-/* A metric as the program has it: its texts are its own. */
+/* A metric as the program has it: its texts are its own, or its first series'. */
 struct program_entry {
 	struct program_metric m;
 	uint32_t first; /* its first series */

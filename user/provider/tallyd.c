@@ -403,6 +403,8 @@ int main(int argc, char **argv)
 	struct errmsg e = {""};
 	int first, err;
 
+	/* Large buffers, of schemas for one, go back to the system when they are freed, however many there were. */
+	mallopt(M_MMAP_THRESHOLD, 128 << 10);
 	diag_init("tallyd", level);
 	err = set_defaults(&d.opt);
 	if (!err)
