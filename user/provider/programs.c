@@ -511,12 +511,11 @@ int program_find_metric(
 /* --- a poll ---------------------------------------------------------------------------------- */
 
 void program_add(
-	struct program *p, const struct program_metric *m, uint32_t first, const uint64_t *values)
+	uint64_t *sums, uint8_t type, uint8_t flags, const uint64_t *values, uint32_t cells)
 {
-	uint64_t *sums = p->sums + first;
-	bool peak = m->flags & TALLY_FLAG_PEAK;
+	bool peak = flags & TALLY_FLAG_PEAK;
 
-	switch (m->type) {
+	switch (type) {
 	case TALLY_TYPE_INFO:
 		*sums = 1;
 		break;
@@ -533,7 +532,7 @@ void program_add(
 			*sums = *values;
 		break;
 	default:
-		for (uint32_t i = 0; i < m->cells; i++)
+		for (uint32_t i = 0; i < cells; i++)
 			sums[i] += values[i];
 	}
 }
@@ -557,8 +556,10 @@ static void take_values(struct program *p)
 	bool stepped_back = false;
 
 	for (size_t i = 0; i < g->schema.n; i++) {
-		stepped_back |= g->schema.series[i].type != METRIC_GAUGE &&
-				g->schema.series[i].part != SERIES_SUM && p->sums[i] < g->values[i];
+		/* this first: most values never are lower, and the series need not be looked at */
+		if (p->sums[i] < g->values[i])
+			stepped_back |= g->schema.series[i].type != METRIC_GAUGE &&
+					g->schema.series[i].part != SERIES_SUM;
 		g->values[i] = p->sums[i];
 	}
 	if (stepped_back) {

@@ -119,9 +119,9 @@ int program_find_metric(
 void program_hold(struct program *p, uint32_t first);
 void program_drop(struct program *p, uint32_t first);
 
-/* Adds values of a living segment to the sums of the poll, each after its metric's type. */
+/* Adds values of a living segment to the sums of the poll from a metric's first series on, after its type. */
 void program_add(
-	struct program *p, const struct program_metric *m, uint32_t first, const uint64_t *values);
+	uint64_t *sums, uint8_t type, uint8_t flags, const uint64_t *values, uint32_t cells);
 
 /* The poll begins: sums are what is folded. */
 void programs_begin(struct programs *ps);

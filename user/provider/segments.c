@@ -56,10 +56,11 @@ static void add_values(struct segments *s, const struct entry *e)
 	size_t n;
 
 	for (size_t i = 0; i < e->mapped; i++) {
-		const struct program_metric m = segments_metric(&seg->metrics[i]);
+		const struct segfile_metric *m = &seg->metrics[i];
 
-		if (e->map[i] != NO_METRIC && !is_over(e, &seg->metrics[i]))
-			program_add(p, &m, e->map[i], seg->values + seg->metrics[i].word);
+		if (e->map[i] != NO_METRIC && !is_over(e, m))
+			program_add(p->sums + e->map[i], m->type, m->flags, seg->values + m->word,
+				m->cells);
 	}
 	p->sums[p->starts] += seg->starts;
 	p->sums[p->living] += !seg->dead;
