@@ -28,7 +28,7 @@ STORE_SRC    := $(wildcard gatherer/store/*.c)
 PROVIDER_SRC := $(filter-out user/provider/tallyd.c,$(wildcard user/provider/*.c user/provider/kernel/*.c))
 GATHERER_SRC := $(filter-out gatherer/tally-gatherer.c,$(wildcard gatherer/*.c))
 TOOLS_SRC    := $(filter-out tools/tally.c tools/munin.c,$(wildcard tools/*.c))
-BPF_SRC      := $(wildcard bpf/*.bpf.c)
+BPF_SRC      := $(wildcard bpf/*.bpf.c tests/kernel/*.bpf.c)
 TEST_SRC     := $(wildcard tests/unit/test_*.c tests/model/test_*.c tests/fault/test_*.c \
 		tests/race/test_*.c tests/fuzz/test_*.c tests/kernel/test_*.c)
 BENCH_SRC    := $(wildcard tests/bench/bench_*.c)
@@ -64,14 +64,14 @@ $(B)/gen/user/lib/wire.pb-c.h: $(B)/gen/user/lib/wire.pb-c.c ;
 # Freestanding: clang's own stdint.h, which does not look for the machine's libc.
 # Unused parameters: BPF_PROG() names all that a tracepoint has.
 BPF_CFLAGS := -target bpf -mcpu=v3 -ffreestanding -O2 -g -Wall -Wextra -Wno-unused-parameter -I.
-SKELETONS := $(patsubst bpf/%.bpf.c,$(B)/gen/bpf/%.skel.h,$(BPF_SRC))
-$(B)/obj/bpf/%.bpf.o: bpf/%.bpf.c $(wildcard bpf/*.h) include/tally/histogram.h
+SKELETONS := $(patsubst %.bpf.c,$(B)/gen/%.skel.h,$(BPF_SRC))
+$(B)/obj/%.bpf.o: %.bpf.c $(wildcard bpf/*.h tests/kernel/*.h) include/tally/histogram.h
 	@mkdir -p $(@D)
 	$(CLANG) $(BPF_CFLAGS) -c $< -o $@.full
 	$(BPFTOOL) gen object $@ $@.full
-$(B)/gen/bpf/%.skel.h: $(B)/obj/bpf/%.bpf.o
+$(B)/gen/%.skel.h: $(B)/obj/%.bpf.o
 	@mkdir -p $(@D)
-	$(BPFTOOL) gen skeleton $< name $*_bpf > $@
+	$(BPFTOOL) gen skeleton $< name $(notdir $*)_bpf > $@
 
 # --- objects and libraries -----------------------------------------------------------------------
 $(B)/obj/%.o: %.c | $(B)/gen/user/lib/wire.pb-c.h $(SKELETONS)

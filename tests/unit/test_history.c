@@ -6,6 +6,7 @@
 #include <sys/resource.h>
 
 #include "tests/lib/teststore.h"
+#include "user/lib/util.h"
 
 static char dir[PATH_MAX];
 
@@ -193,8 +194,8 @@ Test(history, the_newest_row_survives_a_seal)
 
 static void take_schema(struct store *st, struct test_sender *s, const char *help)
 {
-	free(s->group.schema.series[0].help);
-	s->group.schema.series[0].help = strdup(help);
+	text_free(s->group.schema.series[0].help);
+	s->group.schema.series[0].help = text_dup(help);
 	s->group.version++;
 	poll_sync(st, s, 1);
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "tests/lib/testrand.h"
+#include "user/lib/util.h"
 #include "user/lib/schema.h"
 #include "user/lib/wire.pb-c.h"
 
@@ -133,7 +134,7 @@ Test(schema, the_same_series_twice_is_refused)
 	struct buf m = BUF_INIT;
 
 	make_schema(&a, 10);
-	free(a.series[3].labels);
+	text_free(a.series[3].labels);
 	a.series[3].labels = strdup(a.series[8].labels);
 	cr_assert_eq(schema_encode(&a, &m), 0);
 	cr_assert_eq(schema_decode(m.data, m.len, &b), -EPROTO);
