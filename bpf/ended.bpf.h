@@ -26,13 +26,7 @@
 
 CPU_MAP(tally_ended_cpu, struct ended_cpu);
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct ended_row);
-} tally_ended_rows SEC(".maps");
+MAPPED_ARRAY(tally_ended_rows, struct ended_row);
 
 const volatile struct ended_settings tally_ended_settings SEC(".rodata.ended") = {.rows = 1};
 

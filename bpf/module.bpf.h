@@ -21,8 +21,8 @@
 
 char LICENSE[] SEC("license") = "GPL";
 
-/* The loader sets the number of possible CPUs. */
-#define CPU_MAP(name, what)                        \
+/* An array that user space maps. */
+#define MAPPED_ARRAY(name, what)                   \
 	struct {                                   \
 		__uint(type, BPF_MAP_TYPE_ARRAY);  \
 		__uint(map_flags, BPF_F_MMAPABLE); \
@@ -30,6 +30,9 @@ char LICENSE[] SEC("license") = "GPL";
 		__type(key, __u32);                \
 		__type(value, what);               \
 	} name SEC(".maps")
+
+/* The loader sets the number of possible CPUs. */
+#define CPU_MAP(name, what) MAPPED_ARRAY(name, what)
 
 /* This CPU's struct; NULL never, but the verifier can't know. */
 #define THIS_CPU(name)                                   \
@@ -42,14 +45,7 @@ char LICENSE[] SEC("license") = "GPL";
  * When the programs were attached (CLOCK_MONOTONIC), for those that keep times of what began in a map: what began
  * before that may have ended unseen, and another begun in its place.
  */
-#define ATTACHED_MAP(name)                         \
-	struct {                                   \
-		__uint(type, BPF_MAP_TYPE_ARRAY);  \
-		__uint(map_flags, BPF_F_MMAPABLE); \
-		__uint(max_entries, 1);            \
-		__type(key, __u32);                \
-		__type(value, __u64);              \
-	} name SEC(".maps")
+#define ATTACHED_MAP(name) MAPPED_ARRAY(name, __u64)
 
 #define BEGAN_ATTACHED(name, since_ns)                                   \
 	({                                                               \
@@ -117,20 +113,8 @@ static __always_inline void own_end_atomic(struct tally_own *own, __u64 begin)
  */
 #define SLOT_MAPS(module, cell, name)                                            \
 	const volatile struct tally_constants module##_constants = {.slots = 1}; \
-	struct {                                                                 \
-		__uint(type, BPF_MAP_TYPE_ARRAY);                                \
-		__uint(map_flags, BPF_F_MMAPABLE);                               \
-		__uint(max_entries, 1);                                          \
-		__type(key, __u32);                                              \
-		__type(value, cell);                                             \
-	} module##_cells SEC(".maps");                                           \
-	struct {                                                                 \
-		__uint(type, BPF_MAP_TYPE_ARRAY);                                \
-		__uint(map_flags, BPF_F_MMAPABLE);                               \
-		__uint(max_entries, 1);                                          \
-		__type(key, __u32);                                              \
-		__type(value, name);                                             \
-	} module##_names SEC(".maps");                                           \
+	MAPPED_ARRAY(module##_cells, cell);                                      \
+	MAPPED_ARRAY(module##_names, name);                                      \
 	struct {                                                                 \
 		__uint(type, BPF_MAP_TYPE_HASH);                                 \
 		__uint(max_entries, 1);                                          \
