@@ -24,11 +24,11 @@ int registry_add(struct registry *r, const struct producer_ops *ops, struct errm
 	else if (!ops->close)
 		missing = "close";
 	else if (ops->programs_ns && !ops->hold)
-		return err_set(e, -EINVAL, "producer '%s' has programs and no hold()", ops->name);
+		missing = "hold";
 	if (missing)
 		return err_set(e, -EINVAL,
 			"producer '%s' has no %s(): open, get_stats and close are "
-			"required",
+			"required, and hold with programs_ns",
 			ops->name, missing);
 	for (size_t i = 0; i < r->n; i++)
 		if (!strcmp(r->producers[i].ops->name, ops->name))
