@@ -17,7 +17,6 @@
 #include "tests/lib/testmodule.h"
 
 enum { CPUS_MAX = 64, POLLS = 80, POLL_MS = 50 };
-#define NOBODY 65534
 
 /* A token goes to and fro between two threads that share a CPU: each pass is two switches. */
 struct pair {
@@ -107,16 +106,6 @@ static uint64_t run_ns(void)
 	return value("sched_oncpu_seconds", NULL, SERIES_VALUE);
 }
 
-static void give_up_privileges(void)
-{
-	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
-	struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {{0}};
-
-	cr_assert_eq(setresgid(NOBODY, NOBODY, NOBODY), 0);
-	cr_assert_eq(setresuid(NOBODY, NOBODY, NOBODY), 0);
-	cr_assert_eq(syscall(SYS_capset, &head, none), 0);
-}
-
 /* Before 5.19 whoever has no privileges is refused, unless the machine allows it to everybody. */
 static bool comes_back_without_privileges(void)
 {
@@ -138,7 +127,7 @@ Test(budget, held_programs_come_back_without_privileges, .init = setup, .fini = 
 	uint64_t before, held, run, begin;
 	int err;
 
-	give_up_privileges();
+	drop_all_privileges();
 	sleep_ms(20);
 	poll_producer();
 	cr_assert_eq(module_hold(&producer, true), 0);

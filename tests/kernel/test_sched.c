@@ -28,8 +28,6 @@
 #define MODULE_UNDER_TEST module_sched
 #include "tests/lib/testmodule.h"
 
-#define NOBODY 65534
-
 /* --- reading the group ----------------------------------------------------------------------- */
 
 static uint64_t cpu_value(const char *name, int cpu)
@@ -439,19 +437,6 @@ static int find_fdinfo(pid_t pid, const char *key, unsigned *ret_id)
 	}
 	closedir(dir);
 	return fd;
-}
-
-static void drop_all_privileges(void)
-{
-	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
-	struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {{0}};
-
-	cr_assert_eq(setresgid(NOBODY, NOBODY, NOBODY), 0);
-	cr_assert_eq(setresuid(NOBODY, NOBODY, NOBODY), 0);
-	cr_assert_eq(syscall(SYS_capset, &head, none), 0);
-	cr_assert_eq(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
-	/* else older kernels give /proc/self/fdinfo to root alone */
-	cr_assert_eq(prctl(PR_SET_DUMPABLE, 1, 0, 0, 0), 0);
 }
 
 Test(sched, reads_on_without_privileges, .init = setup, .fini = teardown)

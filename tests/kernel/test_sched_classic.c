@@ -18,7 +18,7 @@
 #include "tests/lib/testmodule.h"
 
 enum { PASSES = 20000, SLEEPS = 1000 };
-/* Waits of 65 us and more are compared one by one: none is further off than the next bucket, 12 to 25 %. */
+/* Waits of 65 us and more are compared one by one: none is further off than the next bucket, 14 to 25 %. */
 #define LONG_NS 65536u
 
 struct waits {

@@ -6,6 +6,7 @@
 #include <arpa/inet.h>
 #include <linux/filter.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -185,4 +186,39 @@ Test(tcp, retransmits_are_those_of_snmp, .init = setup, .fini = teardown)
 	cr_assert_geq(inner, 2);
 	cr_assert_geq(ours, inner);
 	cr_assert_leq(ours, outer);
+}
+
+/* A connect that began before the programs were attached again: its end counts, its time does not. */
+Test(tcp, a_connect_over_a_hold_is_not_timed, .init = setup_unless_emulated, .fini = teardown)
+{
+	struct pollfd waiting = {.events = POLLOUT};
+	struct figures a, b;
+	struct sockaddr_in addr;
+	int listener, fds[8], n = 0;
+
+	skip_emulated();
+	listener = listen_any(&addr);
+	cr_assert_eq(listen(listener, 0), 0);
+	/* what finds no place in its queue is not answered, and asks again after a second */
+	do {
+		cr_assert_lt(n, 8);
+		fds[n] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+		connect(fds[n], (struct sockaddr *)&addr, sizeof(addr));
+		waiting.fd = fds[n++];
+	} while (poll(&waiting, 1, 100) == 1);
+	cr_assert_eq(module_hold(&producer, true), 0);
+	cr_assert_eq(module_hold(&producer, true), 0);
+	cr_assert_eq(module_hold(&producer, false), 0);
+	a = read_figures();
+	for (int i = 0; i < n - 1; i++)
+		close(accept(listener, NULL, NULL));
+	cr_assert_eq(poll(&waiting, 1, 10000), 1);
+	b = read_figures();
+	printf("%lu opened, connects took %lu us\n", b.out - a.out,
+		(b.connect_ns - a.connect_ns) / 1000);
+	cr_assert_geq(b.out - a.out, 1);
+	cr_assert_lt(b.connect_ns - a.connect_ns, 300 * NSEC_PER_MSEC);
+	for (int i = 0; i < n; i++)
+		close(fds[i]);
+	close(listener);
 }

@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -140,6 +141,22 @@ static uint64_t value(const char *name, const char *labels, int part)
 		}
 	}
 	return sum;
+}
+
+#define NOBODY 65534
+
+/* For good: the test goes on as somebody who may nothing. */
+__attribute__((unused)) static void drop_all_privileges(void)
+{
+	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {{0}};
+
+	cr_assert_eq(setresgid(NOBODY, NOBODY, NOBODY), 0);
+	cr_assert_eq(setresuid(NOBODY, NOBODY, NOBODY), 0);
+	cr_assert_eq(syscall(SYS_capset, &head, none), 0);
+	cr_assert_eq(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+	/* else older kernels give /proc/self/fdinfo to root alone */
+	cr_assert_eq(prctl(PR_SET_DUMPABLE, 1, 0, 0, 0), 0);
 }
 
 /* --- running ------------------------------------------------------------------------------------------ */

@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "tests/lib/testrand.h"
-#include "user/lib/util.h"
 #include "user/lib/schema.h"
+#include "user/lib/util.h"
 #include "user/lib/wire.pb-c.h"
 
 static const struct series good = {
