@@ -17,6 +17,13 @@
 
 enum { MANY = 280, OWN = 255 };
 
+/*
+ * A kernel may be made so that programs don't run while some process does, such as the first one of a virtual
+ * machine: what a timer sends again just then is not counted. So each test has some rounds, until in one of them
+ * all is there; more than all is never right.
+ */
+enum { ROUNDS = 6 };
+
 static const char *root(void)
 {
 	return access("/sys/fs/cgroup/unified/cgroup.procs", F_OK) ? "/sys/fs/cgroup"
@@ -73,19 +80,29 @@ static void send_in_vain(int fds[2])
 	cr_assert_eq(write(fds[0], "x", 1), 1);
 }
 
-/* How often a socket has sent again; it is reset, so that it does no more. */
-static uint64_t end(int fds[2])
+/* Lets what is sent again arrive. */
+static void listen_again(const int fds[2])
 {
-	struct linger now = {.l_onoff = 1};
-	struct tcp_info info;
-	socklen_t len = sizeof(info);
+	int none = 0;
 
-	/* first that one, so that nothing is sent between the question and the end */
-	cr_assert_eq(getsockopt(fds[0], IPPROTO_TCP, TCP_INFO, &info, &len), 0);
-	for (int i = 0; i < 2; i++) {
-		setsockopt(fds[i], SOL_SOCKET, SO_LINGER, &now, sizeof(now));
-		close(fds[i]);
+	cr_assert_eq(setsockopt(fds[1], SOL_SOCKET, SO_DETACH_FILTER, &none, sizeof(none)), 0);
+}
+
+/* How often a socket has sent again, once all has arrived: then it does no more. The sockets are closed. */
+static uint64_t end(const int fds[2])
+{
+	struct tcp_info info = {.tcpi_unacked = 1};
+
+	for (int i = 0; i < 3000 && info.tcpi_unacked; i++) {
+		socklen_t len = sizeof(info);
+
+		if (i)
+			usleep(10000);
+		cr_assert_eq(getsockopt(fds[0], IPPROTO_TCP, TCP_INFO, &info, &len), 0);
 	}
+	cr_assert_eq(info.tcpi_unacked, 0, "the other end is silent");
+	close(fds[0]);
+	close(fds[1]);
 	return info.tcpi_total_retrans;
 }
 
@@ -97,73 +114,110 @@ static uint64_t retransmits(const char *label, const char *text)
 	return value("cgroup_tcp_retransmits", labels, SERIES_VALUE);
 }
 
-/* In an emulated machine there is time for one more between the question and the end. */
-static bool is_sent(uint64_t ours, uint64_t sent)
+/* Twice in cgroups of the same name; says how much was sent again. */
+static uint64_t send_from_two(const char *path)
 {
-	return ours == sent || (!clocks_are_real() && ours == sent + 1);
-}
-
-/* Again in another cgroup of the same name: it is the same series. */
-Test(cgroup_tcp, of_a_cgroup_that_is_gone, .init = setup, .fini = teardown)
-{
-	char parent[64], path[200];
 	uint64_t sent = 0;
 	int fds[2];
 
-	snprintf(parent, sizeof(parent), "/tallytest-%d.slice", (int)getpid());
-	snprintf(path, sizeof(path), "%s/docker-" ID ".scope", parent);
-	make_cgroup(parent);
 	for (int i = 0; i < 2; i++) {
 		make_cgroup(path);
 		enter(path);
 		send_in_vain(fds);
-		usleep(1000000);
+		usleep(500000);
+		listen_again(fds);
 		sent += end(fds);
 		enter("");
 		remove_cgroup(path);
 	}
-	remove_cgroup(parent);
-	poll_producer();
-	printf("%lu sent again\n", sent);
 	cr_assert_geq(sent, 2);
-	cr_assert_eq(retransmits("cgroup", path), sent);
-	cr_assert_eq(retransmits("container", ID), sent);
-	cr_assert_eq(retransmits("unit", "docker-" ID ".scope"), sent);
+	return sent;
+}
+
+Test(cgroup_tcp, of_a_cgroup_that_is_gone, .init = setup, .fini = teardown)
+{
+	char parent[64], path[200];
+	uint64_t sent = 1, counted = 0, all = 0;
+
+	snprintf(parent, sizeof(parent), "/tallytest-%d.slice", (int)getpid());
+	snprintf(path, sizeof(path), "%s/docker-" ID ".scope", parent);
+	make_cgroup(parent);
+	for (int round = 0; round < ROUNDS && counted < sent; round++) {
+		sent = send_from_two(path);
+		poll_producer();
+		counted = retransmits("cgroup", path) - all;
+		all += counted;
+		printf("%lu sent again, %lu counted\n", sent, counted);
+		cr_assert_leq(counted, sent);
+	}
+	remove_cgroup(parent);
+	cr_assert_eq(counted, sent);
+	cr_assert_eq(retransmits("container", ID), all);
+	cr_assert_eq(retransmits("unit", "docker-" ID ".scope"), all);
 	cr_assert_eq(retransmits("cgroup", parent), 0);
 	cr_assert_eq(retransmits("cgroup", "other"), 0);
 }
 
-Test(cgroup_tcp, more_cgroups_than_slots, .init = setup_unless_emulated, .fini = teardown)
+static void send_from_many(char path[MANY][64], uint64_t sent[MANY])
 {
-	uint64_t sent[MANY], sum = 0, own = 0;
-	int fds[MANY][2], shown = 0;
-	char path[MANY][64];
+	int fds[MANY][2];
 
-	skip_emulated();
 	for (int i = 0; i < MANY; i++) {
-		snprintf(path[i], sizeof(path[i]), "/tallytest-%d-%d", (int)getpid(), i);
 		make_cgroup(path[i]);
 		enter(path[i]);
 		send_in_vain(fds[i]);
 	}
 	enter("");
-	usleep(1500000);
+	usleep(500000);
+	for (int i = 0; i < MANY; i++)
+		listen_again(fds[i]);
 	for (int i = 0; i < MANY; i++) {
 		sent[i] = end(fds[i]);
-		sum += sent[i];
 		remove_cgroup(path[i]);
 	}
-	poll_producer();
-	for (int i = 0; i < MANY; i++) {
-		uint64_t mine = retransmits("cgroup", path[i]);
+}
 
-		cr_assert(mine == 0 || is_sent(mine, sent[i]), "%lu, not %lu", mine, sent[i]);
-		shown += mine > 0;
-		own += mine;
+/* How much of what was sent again has not been counted, after a round; `before`: the series before it. */
+static uint64_t count_missing(
+	char path[MANY][64], const uint64_t sent[MANY], uint64_t before[MANY], uint64_t *other)
+{
+	uint64_t slotless = 0, missing = 0, were = *other;
+	int shown = 0;
+
+	for (int i = 0; i < MANY; i++) {
+		uint64_t all = retransmits("cgroup", path[i]), mine = all - before[i];
+
+		before[i] = all;
+		shown += all > 0;
+		cr_assert_leq(mine, sent[i]);
+		if (all)
+			missing += sent[i] - mine;
+		else
+			slotless += sent[i];
 	}
-	printf("%d cgroups of %d have series\n", shown, MANY);
+	*other = retransmits("cgroup", "other");
 	cr_assert_leq(shown, OWN);
 	cr_assert_geq(shown, OWN - 25); /* others on this machine, and what two CPUs waste */
-	cr_assert_geq(retransmits("cgroup", "other") + own, sum);
-	cr_assert_gt(retransmits("cgroup", "other"), 0);
+	cr_assert_gt(slotless, 0);
+	if (*other - were < slotless)
+		missing += slotless - (*other - were);
+	printf("%d cgroups of %d have series, %lu of others, %lu of these; %lu missing\n", shown,
+		MANY, *other - were, slotless, missing);
+	return missing;
+}
+
+Test(cgroup_tcp, more_cgroups_than_slots, .init = setup_unless_emulated, .fini = teardown)
+{
+	uint64_t sent[MANY], before[MANY] = {0}, other = 0, missing = 1;
+	char path[MANY][64];
+
+	skip_emulated();
+	for (int i = 0; i < MANY; i++)
+		snprintf(path[i], sizeof(path[i]), "/tallytest-%d-%d", (int)getpid(), i);
+	for (int round = 0; round < ROUNDS && missing; round++) {
+		send_from_many(path, sent);
+		poll_producer();
+		missing = count_missing(path, sent, before, &other);
+	}
+	cr_assert_eq(missing, 0);
 }
