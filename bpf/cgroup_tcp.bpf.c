@@ -2,6 +2,7 @@
 /* TCP segments that were sent again, by the cgroup that made the socket. */
 #include "bpf/cgroup_slot.bpf.h"
 #include "bpf/cgroup_tcp.h"
+#include "bpf/retransmit.bpf.h"
 
 CPU_MAP(tally_cgroup_tcp_cpu, struct cgroup_tcp_cpu);
 CGROUP_SLOT_MAPS(tally_cgroup_tcp, struct cgroup_tcp_cell);
@@ -28,7 +29,7 @@ int BPF_PROG(tally_cgroup_again, const struct sock *sk)
 	__u64 begin;
 	__u32 at;
 
-	if (!own)
+	if (!own || !was_sent_again(ctx))
 		return 0;
 	begin = own_begin(&own->own);
 	cgroup = cgroup_of_socket(sk);

@@ -5,6 +5,7 @@
  * kernel's own smoothed one, read when the connection ends.
  */
 #include "bpf/module.bpf.h"
+#include "bpf/retransmit.bpf.h"
 #include "bpf/tcp.h"
 
 #define IPPROTO_TCP 6
@@ -117,7 +118,7 @@ int BPF_PROG(tally_tcp_again)
 {
 	struct tcp_cpu *c = THIS_CPU(tally_tcp_cpu);
 
-	if (c)
+	if (c && was_sent_again(ctx))
 		own_end_atomic(&c->retransmit, own_begin(&c->retransmit));
 	return 0;
 }

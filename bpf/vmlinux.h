@@ -219,6 +219,11 @@ struct trace_event_raw_mark_victim {
 	unsigned int uid;
 };
 
+/* include/trace/events/tcp.h: it has this where the tracepoint tells of failures, too. */
+struct trace_event_raw_tcp_retransmit_skb {
+	int err;
+};
+
 /* Before 5.17. */
 struct request___old {
 	struct gendisk *rq_disk;

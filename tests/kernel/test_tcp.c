@@ -5,9 +5,12 @@
  */
 #include <arpa/inet.h>
 #include <linux/filter.h>
+#include <net/if.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <time.h>
 
@@ -16,16 +19,21 @@
 
 enum { TRIES = 20, CONNECTIONS = 50, REFUSED = 30, RESETS = 20 };
 
-static int listen_any(struct sockaddr_in *a)
+static int listen_at(uint32_t address, struct sockaddr_in *a)
 {
 	socklen_t len = sizeof(*a);
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
 
-	*a = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	*a = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(address)};
 	cr_assert_eq(bind(fd, (struct sockaddr *)a, sizeof(*a)), 0);
 	cr_assert_eq(getsockname(fd, (struct sockaddr *)a, &len), 0);
 	cr_assert_eq(listen(fd, 16), 0);
 	return fd;
+}
+
+static int listen_any(struct sockaddr_in *a)
+{
+	return listen_at(INADDR_LOOPBACK, a);
 }
 
 static void connect_pair(int listener, const struct sockaddr_in *a, int fds[2])
@@ -66,18 +74,24 @@ static void make_refusals(int n)
 	}
 }
 
-/* A socket that lingers for 0 s is closed by a reset. */
-static void make_resets(int n)
+/* A socket that lingers for 0 s is closed by a reset, and sends no more. */
+static void give_up(int fd)
 {
 	struct linger now = {.l_onoff = 1};
+
+	cr_assert_eq(setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now)), 0);
+	close(fd);
+}
+
+static void make_resets(int n)
+{
 	struct sockaddr_in a;
 	int listener = listen_any(&a), fds[2];
 	char c;
 
 	for (int i = 0; i < n; i++) {
 		connect_pair(listener, &a, fds);
-		setsockopt(fds[0], SOL_SOCKET, SO_LINGER, &now, sizeof(now));
-		close(fds[0]);
+		give_up(fds[0]);
 		cr_assert_eq(read(fds[1], &c, 1), -1);
 		cr_assert_eq(errno, ECONNRESET);
 		close(fds[1]);
@@ -161,31 +175,87 @@ static uint64_t proc_retransmits(void)
 	return n;
 }
 
-/* A socket that drops what it gets, before TCP sees it: what is sent to it is sent again and again. */
-Test(tcp, retransmits_are_those_of_snmp, .init = setup, .fini = teardown)
+/*
+ * A socket that drops what it gets, before TCP sees it: what is sent to it is sent again and again. Of some tries, in
+ * one all must be there: a kernel may be made so that programs don't run while some process does, such as the first
+ * one of a virtual machine, and what a timer sends again just then is not counted.
+ */
+static void drop_all(int fd)
 {
 	struct sock_filter none = BPF_STMT(BPF_RET | BPF_K, 0);
 	struct sock_fprog drop = {1, &none};
-	uint64_t outer, inner, ours;
+
+	cr_assert_eq(setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &drop, sizeof(drop)), 0);
+}
+
+Test(tcp, retransmits_are_those_of_snmp, .init = setup, .fini = teardown)
+{
+	uint64_t outer, inner = 1, ours = 0;
 	struct sockaddr_in a;
 	int listener = listen_any(&a), fds[2];
 
+	for (int try = 0; try < TRIES && ours < inner; try++) {
+		connect_pair(listener, &a, fds);
+		drop_all(fds[1]);
+		outer = proc_retransmits();
+		poll_producer();
+		ours = count("tcp_retransmits");
+		inner = proc_retransmits();
+		cr_assert_eq(write(fds[0], "x", 1), 1);
+		usleep(1500000); /* after 0.2, 0.6 and 1.4 s, or a little more */
+		inner = proc_retransmits() - inner;
+		poll_producer();
+		ours = count("tcp_retransmits") - ours;
+		outer = proc_retransmits() - outer;
+		printf("retransmits: %lu <= %lu <= %lu\n", inner, ours, outer);
+		cr_assert_geq(inner, 2);
+		cr_assert_leq(ours, outer);
+		give_up(fds[0]);
+		give_up(fds[1]);
+	}
+	cr_assert_geq(ours, inner);
+}
+
+/* Gives the loopback of this network namespace one more address, or another one in its place. */
+static void set_address(uint32_t address)
+{
+	struct ifreq alias = {.ifr_name = "lo:1"}, up = {.ifr_name = "lo", .ifr_flags = IFF_UP};
+	struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(address)};
+	int fd = socket(AF_INET, SOCK_DGRAM, 0);
+
+	memcpy(&alias.ifr_addr, &a, sizeof(a));
+	cr_assert_eq(ioctl(fd, SIOCSIFFLAGS, &up), 0);
+	cr_assert_eq(ioctl(fd, SIOCSIFADDR, &alias), 0);
+	close(fd);
+}
+
+/* From an address that is gone nothing is sent: newer kernels' tracepoint tells of that, too, as a failure. */
+Test(tcp, what_could_not_be_sent_again_is_not_counted, .init = setup_unless_emulated,
+	.fini = teardown)
+{
+	const uint32_t here = 0xc0000201, elsewhere = 0xc0000301; /* of RFC 5737 */
+	struct sockaddr_in a;
+	uint64_t sent, ours;
+	int listener, fds[2];
+
+	skip_emulated();
+	cr_assert_eq(unshare(CLONE_NEWNET), 0);
+	set_address(here);
+	listener = listen_at(here, &a);
 	connect_pair(listener, &a, fds);
-	cr_assert_eq(setsockopt(fds[1], SOL_SOCKET, SO_ATTACH_FILTER, &drop, sizeof(drop)), 0);
-	outer = proc_retransmits();
+	drop_all(fds[1]);
+	cr_assert_eq(write(fds[0], "x", 1), 1);
+	set_address(elsewhere);
 	poll_producer();
 	ours = count("tcp_retransmits");
-	inner = proc_retransmits();
-	cr_assert_eq(write(fds[0], "x", 1), 1);
-	usleep(1500000); /* after 0.2, 0.6 and 1.4 s, or a little more */
-	inner = proc_retransmits() - inner;
+	usleep(1000000);
+	sent = proc_retransmits();
 	poll_producer();
 	ours = count("tcp_retransmits") - ours;
-	outer = proc_retransmits() - outer;
-	printf("retransmits: %lu <= %lu <= %lu\n", inner, ours, outer);
-	cr_assert_geq(inner, 2);
-	cr_assert_geq(ours, inner);
-	cr_assert_leq(ours, outer);
+	give_up(fds[0]);
+	printf("%lu counted, %lu sent\n", ours, sent);
+	cr_assert_eq(sent, 0);
+	cr_assert_eq(ours, 0);
 }
 
 /* A connect that began before the programs were attached again: its end counts, its time does not. */
