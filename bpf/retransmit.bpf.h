@@ -6,8 +6,9 @@
 #include "bpf/module.bpf.h"
 
 /*
- * In newer kernels (6.18, not 6.12) it also tells of segments that could not be sent again, by an error as its third argument; before, there
- * is none, and reading it would fail the load: nothing may move it before the question.
+ * In newer kernels (6.18, not 6.12) it also tells of segments that could not be sent again, by an error as its
+ * third argument. Before, there is none, and reading it would fail the load: nothing may move it before the
+ * question.
  */
 static __always_inline bool was_sent_again(const unsigned long long *ctx)
 {
