@@ -123,12 +123,13 @@ $(TESTS): $(B)/tests/%: $(B)/obj/tests/%.o $(TEST_LIBS)
 $(BENCHES): $(B)/tests/%: $(B)/obj/tests/%.o $(TEST_LIBS)
 	$(link) $< $(TEST_LIBS) $(TEST_LIBS) $(LDLIBS_tallyd) $(LDLIBS_gatherer) -lm
 
-# Peers that bench_read runs: linked with packages of section [bench], and with nothing of ours.
-PEERS := $(addprefix $(B)/tests/bench/peer_,pcp scrape varnish)
-$(B)/tests/bench/peer_%: tests/bench/peer_%.c tests/bench/peer.h
+# Peers that benchmarks run: linked with packages of section [bench], and with nothing of ours.
+PEERS := $(addprefix $(B)/tests/bench/peer_,pcp pcpsystem scrape varnish)
+$(B)/tests/bench/peer_%: tests/bench/peer_%.c tests/bench/peer.h tests/bench/peer_pcp.h
 	@mkdir -p $(@D)
 	$(CC) -std=gnu11 $(WARN) -D_GNU_SOURCE -I. $(CFLAGS) $< -o $@ $(LDLIBS_peer)
 $(B)/tests/bench/peer_pcp: LDLIBS_peer := -lpcp_mmv -lpcp
+$(B)/tests/bench/peer_pcpsystem: LDLIBS_peer := -lpcp
 $(B)/tests/bench/peer_scrape: tests/bench/peer_scrape.cc tests/bench/peer.h
 	@mkdir -p $(@D)
 	$(CXX) -std=c++17 -Wall -Wextra -I. $(CFLAGS) $< -o $@ -lprometheus-cpp-pull -lprometheus-cpp-core
