@@ -54,6 +54,18 @@ char LICENSE[] SEC("license") = "GPL";
 		attached_ && (since_ns) >= *attached_;                   \
 	})
 
+/*
+ * The n-th argument, from 0 on, of a tracepoint that does not have it in all kernels: reading what is not there would
+ * fail the load. So this is for after a question about the kernel, and, being assembler, the compiler neither moves it
+ * before that nor makes one of two.
+ */
+#define ARGUMENT(ctx, n)                                                                         \
+	({                                                                                       \
+		__u64 argument_;                                                                 \
+		asm volatile("%0 = *(u64 *)(%1 + %2)" : "=r"(argument_) : "r"(ctx), "i"((n)*8)); \
+		argument_;                                                                       \
+	})
+
 /* Clocks of one CPU never run back, but nothing here should depend on it. */
 static __always_inline __u64 elapsed(__u64 from, __u64 to)
 {

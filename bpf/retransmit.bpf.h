@@ -5,16 +5,12 @@
 
 #include "bpf/module.bpf.h"
 
-/*
- * In newer kernels (6.18, not 6.12) it also tells of segments that could not be sent again, by an error as its
- * third argument. Before, there is none, and reading it would fail the load: nothing may move it before the
- * question.
- */
+/* In newer kernels (6.18, not 6.12) it also tells of segments that could not be sent again: that is an error. */
 static __always_inline bool was_sent_again(const unsigned long long *ctx)
 {
 	if (!bpf_core_field_exists(struct trace_event_raw_tcp_retransmit_skb, err))
 		return true;
-	return !(int)*(const volatile unsigned long long *)&ctx[2];
+	return !(int)ARGUMENT(ctx, 2);
 }
 
 #endif

@@ -224,9 +224,43 @@ struct trace_event_raw_tcp_retransmit_skb {
 	int err;
 };
 
+/* include/trace/events/writeback.h: of these names since some arguments are one. */
+struct trace_event_raw_balance_dirty_pages {
+	unsigned long wb_setpoint;
+};
+
+/* include/linux/backing-dev-defs.h */
+struct backing_dev_info {
+	__u64 id;
+	char dev_name[64]; /* "7:0" */
+};
+
+struct bdi_writeback {
+	struct backing_dev_info *bdi;
+};
+
+/* include/linux/jbd2.h, include/linux/blk_types.h */
+struct block_device {
+	__u32 bd_dev;
+};
+
+struct journal_s {
+	struct block_device *j_dev;
+	char j_devname[56]; /* "vda1-8" */
+};
+
 /* Before 5.17. */
 struct request___old {
 	struct gendisk *rq_disk;
+};
+
+/* include/linux/timer_types.h, include/linux/hrtimer_types.h */
+struct timer_list {
+	void *function;
+};
+
+struct hrtimer {
+	void *function;
 };
 
 /* include/linux/interrupt.h */

@@ -18,11 +18,12 @@
 /* In the order of a snapshot: the provider's own figures come last, so that they tell of this one. */
 const struct producer_ops *const provider_producers[] = {&producer_segments, &module_sched.ops,
 	&module_softirq.ops, &module_process.ops, &module_tcp.ops, &module_block.ops,
-	&module_reclaim.ops, &module_oom.ops, &module_drop.ops, &module_udp.ops,
-	&module_cgroup_tcp.ops, &producer_ended, &producer_tasks, &module_hardirq.ops,
-	&module_syscalls.ops, &module_fsync.ops, &module_block_size.ops,
-	&module_softirq_latency.ops, &module_migrations.ops, &module_cgroup_sched.ops,
-	&producer_cgroup, &producer_proc, &producer_self, NULL};
+	&module_reclaim.ops, &module_writeback.ops, &module_jbd2.ops, &module_oom.ops,
+	&module_drop.ops, &module_udp.ops, &module_cgroup_tcp.ops, &producer_ended, &producer_tasks,
+	&module_hardirq.ops, &module_syscalls.ops, &module_fsync.ops, &module_block_size.ops,
+	&module_softirq_latency.ops, &module_migrations.ops, &module_contention.ops,
+	&module_timers.ops, &module_cgroup_sched.ops, &producer_cgroup, &producer_proc,
+	&producer_self, NULL};
 
 struct provider {
 	char *name, *state_dir;

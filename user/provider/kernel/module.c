@@ -538,7 +538,9 @@ static int set_constants(struct state *s)
 	/* the resolution of clocks that are as coarse as that */
 	if (!clock_getres(CLOCK_MONOTONIC_COARSE, &tick))
 		constants.tick_ns = (uint64_t)tick.tv_nsec;
-	bpf_object__for_each_map(map, s->object) if (!rc && strstr(bpf_map__name(map), ".rodata"))
+	/* by its size: another one holds texts */
+	bpf_object__for_each_map(map, s->object) if (!rc && strstr(bpf_map__name(map), ".rodata") &&
+						     bpf_map__value_size(map) == sizeof(constants))
 		rc = bpf_map__set_initial_value(map, &constants, sizeof(constants));
 	return rc;
 }

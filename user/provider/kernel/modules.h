@@ -6,10 +6,11 @@
 #include "user/provider/kernel/module.h"
 
 extern const struct module module_sched, module_softirq, module_process, module_tcp, module_block,
-	module_reclaim, module_drop, module_udp, module_cgroup_tcp;
+	module_reclaim, module_drop, module_udp, module_cgroup_tcp, module_writeback, module_jbd2;
 /* Those that are opt-in. */
 extern const struct module module_hardirq, module_oom, module_cgroup_sched, module_syscalls,
-	module_fsync, module_block_size, module_softirq_latency, module_migrations;
+	module_fsync, module_block_size, module_softirq_latency, module_migrations,
+	module_contention, module_timers;
 
 /* What several of them need. Names of the soft interrupts, as /proc/softirqs has them. */
 extern const char *const softirq_types[];

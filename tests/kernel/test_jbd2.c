@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Module "jbd2": commits that are asked for, counted by the kernel itself as well, on a disk of the test's own. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#define MODULE_UNDER_TEST module_jbd2
+#include "tests/lib/testdisk.h"
+#include "tests/lib/testmodule.h"
+
+enum { COMMITS = 40, DISK = 32 << 20 };
+
+/* "8 transactions (8 requested), each up to 16384 blocks" */
+static uint64_t kernel_commits(const char *device)
+{
+	unsigned long long n = 0;
+	char path[96];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/fs/jbd2/%s-8/info", device);
+	f = fopen(path, "r");
+	cr_assert_not_null(f, "%s", path);
+	cr_assert_eq(fscanf(f, "%llu transactions", &n), 1);
+	fclose(f);
+	return n;
+}
+
+static uint64_t commits(const char *device, int part)
+{
+	char labels[96];
+
+	snprintf(labels, sizeof(labels), "device=\"%s\"", device);
+	return value("jbd2_commit_seconds", labels, part);
+}
+
+/* Returns how long it took, in ns. */
+static uint64_t commit_often(const char *at)
+{
+	uint64_t begin = clock_monotonic_ns();
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/file", at);
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	cr_assert_geq(fd, 0);
+	for (int i = 0; i < COMMITS; i++) {
+		cr_assert_eq(pwrite(fd, "word", 4, (off_t)i * 5000), 4);
+		cr_assert_eq(fsync(fd), 0);
+	}
+	close(fd);
+	return clock_monotonic_ns() - begin;
+}
+
+Test(jbd2, commits_are_those_of_the_kernel, .init = setup_unless_emulated, .fini = teardown)
+{
+	uint64_t kernel, ours, ns, wall;
+	char at[48];
+	struct disk d;
+
+	skip_emulated();
+	make_space("64m");
+	d = make_disk(0, DISK);
+	make_file_system(&d, at, sizeof(at));
+	kernel = kernel_commits(d.name);
+	poll_producer();
+	ours = commits(d.name, SERIES_BUCKET);
+	ns = commits(d.name, SERIES_SUM);
+	wall = commit_often(at);
+	usleep(100000); /* the last one ends after its fsync does */
+	poll_producer();
+	kernel = kernel_commits(d.name) - kernel;
+	ours = commits(d.name, SERIES_BUCKET) - ours;
+	ns = commits(d.name, SERIES_SUM) - ns;
+	printf("%s: %lu commits, %lu by the kernel, %lu us of %lu us\n", d.name, ours, kernel,
+		ns / 1000, wall / 1000);
+	umount(at);
+	rmdir(at);
+	remove_disk(&d);
+	remove_space();
+	cr_assert_geq(kernel, COMMITS);
+	cr_assert_eq(ours, kernel);
+	cr_assert_gt(ns, wall / 4);
+	cr_assert_lt(ns, wall);
+	cr_assert_eq(value("jbd2_unknown_commits", NULL, SERIES_VALUE), 0);
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Module "timers": a known number of alarms. Others may have some, too: in one of some tries it must be exact. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <signal.h>
+#include <sys/time.h>
+
+#define MODULE_UNDER_TEST module_timers
+#include "tests/lib/testmodule.h"
+
+enum { TRIES = 20, ALARMS = 100 };
+
+/* The kernel's function for an alarm of setitimer(2). */
+static uint64_t alarms(void)
+{
+	return value("timers_expired", "function=\"it_real_fn\",kind=\"hrtimer\"", SERIES_VALUE);
+}
+
+static void make_alarms(void)
+{
+	struct itimerval soon = {.it_value = {.tv_usec = 200}};
+	sigset_t set;
+	int got;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGALRM);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	for (int i = 0; i < ALARMS; i++) {
+		cr_assert_eq(setitimer(ITIMER_REAL, &soon, NULL), 0);
+		cr_assert_eq(sigwait(&set, &got), 0);
+	}
+}
+
+Test(timers, known_alarms, .init = setup, .fini = teardown)
+{
+	uint64_t counted = 0;
+
+	for (int i = 0; i < TRIES && counted != ALARMS; i++) {
+		poll_producer();
+		counted = alarms();
+		make_alarms();
+		poll_producer();
+		counted = alarms() - counted;
+		printf("%d alarms, %lu counted\n", ALARMS, counted);
+	}
+	cr_assert_eq(counted, ALARMS, "in none of %d tries", TRIES);
+}
+
+/* What the kernel says of sleepers in jiffies: poll(2) of some ms is none, a thread's own timeout is. */
+Test(timers, functions_have_names, .init = setup, .fini = teardown)
+{
+	uint64_t all;
+
+	usleep(300000);
+	poll_producer();
+	all = value("timers_expired", NULL, SERIES_VALUE);
+	cr_assert_gt(value("timers_expired", "kind=\"timer\"", SERIES_VALUE), 0);
+	cr_assert_gt(value("timers_expired", "function=\"hrtimer_wakeup\"", SERIES_VALUE), 0);
+	cr_assert_lt(value("timers_expired", "function=\"other\"", SERIES_VALUE), all / 10 + 1);
+}
