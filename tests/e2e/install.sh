@@ -36,7 +36,7 @@ same "links between installed documents that lead nowhere" "$(cat "$T/dead")" ""
 for program in tallyd tally-gatherer; do
 	sed 's/\\//g' "tools/man/$program.8" >"$T/man"
 	for option in $("$T/dest/usr/sbin/$program" --help | grep -o '^  --[a-z-]*' |
-		grep -v -e proc-dir -e cgroup-dir); do
+		grep -v -e proc-dir -e sys-dir -e cgroup-dir); do
 		grep -q -e "$option" "$T/man" || fail "$program.8 lacks $option"
 	done
 done

@@ -33,6 +33,9 @@ int proc_walk_netstat(struct proc_text t, struct sink *k);
 int proc_walk_sockstat(struct proc_text t, struct sink *k);
 int proc_walk_softnet(struct proc_text t, struct sink *k);
 
+/* A line of meminfo: of the machine, or with `node` of one of its nodes. */
+int proc_walk_memory_line(struct proc_text line, const struct sink_label *node, struct sink *k);
+
 /* Of the machine or of a control group: labels kind and resource. */
 int proc_walk_pressure(
 	struct proc_text t, struct sink *k, const struct sink_metric *metric, const char *resource);

@@ -103,12 +103,13 @@ static void spell_out(char *name, size_t size)
 /* --- meminfo --------------------------------------------------------------------------------- */
 
 /*
- * MemTotal -> memory_total, Active(anon) -> memory_active_anon, SwapFree -> memory_swap_free. out has
- * room for `size`; false if the name does not fit or is none.
+ * MemTotal -> memory_total, Active(anon) -> memory_active_anon, SwapFree -> memory_swap_free; of a node
+ * numa_memory_total. out has room for `size`; false if the name does not fit or is none.
  */
-static bool memory_name(struct proc_text key, char *out, size_t size)
+static bool memory_name(struct proc_text key, const struct sink_label *node, char *out, size_t size)
 {
-	size_t n = (size_t)snprintf(out, size, "memory_");
+	size_t n = (size_t)snprintf(out, size, node ? "numa_memory_" : "memory_");
+	size_t prefix = n;
 	char before = '_';
 
 	if (begins(&key, "Mem") && length(&key) > 3)
@@ -127,28 +128,35 @@ static bool memory_name(struct proc_text key, char *out, size_t size)
 	while (out[n - 1] == '_')
 		n--;
 	out[n] = '\0';
-	return key.p == key.end && n > strlen("memory_");
+	return key.p == key.end && n > prefix;
 }
 
-static int put_huge_pages(struct proc_text key, uint64_t v, struct sink *k)
+static int put_huge_pages(
+	struct proc_text key, const struct sink_label *node, uint64_t v, struct sink *k)
 {
-	static const struct sink_metric metric = {
-		"memory_huge_pages", "", "Huge pages of the default size, by state", METRIC_GAUGE};
+	static const struct sink_metric
+		of_all = {"memory_huge_pages", "", "Huge pages of the default size, by state",
+			METRIC_GAUGE},
+		of_node = {"numa_memory_huge_pages", "",
+			"Huge pages of a node of the default size, by state", METRIC_GAUGE};
 	const size_t prefix = strlen("HugePages_");
 	char state[32];
-	struct sink_label labels[2] = {{"state", state}};
+	struct sink_label labels[3] = {{"state", state}};
 
 	if (!begins(&key, "HugePages_") || length(&key) - prefix >= sizeof(state))
 		return 0;
 	for (const char *p = key.p + prefix; p < key.end; p++)
 		state[labels[0].len++] = (char)tolower((unsigned char)*p);
-	sink_put(k, &metric, labels, v);
+	if (node)
+		labels[1] = *node;
+	sink_put(k, node ? &of_node : &of_all, labels, v);
 	return 0;
 }
 
 /* "MemTotal:       16336988 kB"; those without kB count huge pages. */
-static int walk_memory_line(struct proc_text line, struct sink *k)
+int proc_walk_memory_line(struct proc_text line, const struct sink_label *node, struct sink *k)
 {
+	const struct sink_label labels[2] = {node ? *node : (struct sink_label){NULL}};
 	struct proc_text key, unit;
 	char name[80], help[160];
 	struct sink_metric m = {name, "bytes", help, METRIC_GAUGE};
@@ -160,16 +168,18 @@ static int walk_memory_line(struct proc_text line, struct sink *k)
 		return -EBADMSG;
 	key.end--;
 	if (at_end(&line))
-		return put_huge_pages(key, v, k);
+		return put_huge_pages(key, node, v, k);
 	if (!next_word(&line, &unit) || !is_word(&unit, "kB") || !at_end(&line) ||
-		__builtin_mul_overflow(v, 1024, &v) || !memory_name(key, name, sizeof(name) - 8))
+		__builtin_mul_overflow(v, 1024, &v) ||
+		!memory_name(key, node, name, sizeof(name) - 8))
 		return -EBADMSG;
 	n = strlen(name);
 	snprintf(name + n, sizeof(name) - n, "_bytes");
 	spell_out(name, sizeof(name));
 	if (k->build)
-		snprintf(help, sizeof(help), "%.*s of /proc/meminfo", (int)length(&key), key.p);
-	sink_put(k, &m, NULL, v);
+		snprintf(help, sizeof(help), "%.*s of %s", (int)length(&key), key.p,
+			node ? "a node's meminfo" : "/proc/meminfo");
+	sink_put(k, &m, labels, v);
 	return 0;
 }
 
@@ -178,7 +188,7 @@ static int walk_meminfo(struct proc_text t, struct sink *k)
 	struct proc_text line;
 
 	while (next_line(&t, &line))
-		if (walk_memory_line(line, k))
+		if (proc_walk_memory_line(line, NULL, k))
 			return -EBADMSG;
 	return 0;
 }

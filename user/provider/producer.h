@@ -28,6 +28,7 @@ struct provider_env {
 	const char *segment_dir; /* /run/tally/seg */
 	const char *state_dir; /* /var/lib/tally */
 	const char *proc_dir; /* "/proc"; tests give another */
+	const char *sys_dir; /* "/sys/devices/system"; tests give another */
 	const char *cgroup_dir; /* "/sys/fs/cgroup"; tests give another */
 	uint64_t interval_ns;
 	uint32_t cgroup_limit; /* control groups that are shown; 0: as many as usual */
@@ -101,7 +102,7 @@ int registry_add(struct registry *r, const struct producer_ops *ops, struct errm
 bool producer_is_wanted(const struct producer_ops *ops, const char *const *names);
 
 /* The producers of this program that are no modules (user/provider/kernel/modules.h). */
-extern const struct producer_ops producer_segments, producer_proc, producer_self, producer_ended,
-	producer_tasks, producer_cgroup;
+extern const struct producer_ops producer_segments, producer_proc, producer_sys, producer_self,
+	producer_ended, producer_tasks, producer_cgroup;
 
 #endif

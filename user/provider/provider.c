@@ -23,7 +23,7 @@ const struct producer_ops *const provider_producers[] = {&producer_segments, &mo
 	&module_hardirq.ops, &module_syscalls.ops, &module_fsync.ops, &module_block_size.ops,
 	&module_softirq_latency.ops, &module_migrations.ops, &module_contention.ops,
 	&module_timers.ops, &module_cgroup_sched.ops, &producer_cgroup, &producer_proc,
-	&producer_self, NULL};
+	&producer_sys, &producer_self, NULL};
 
 struct provider {
 	char *name, *state_dir;
@@ -140,6 +140,7 @@ static int make_writer(struct provider *p, const struct provider_config *cfg,
 		.segment_dir = cfg->segment_dir,
 		.state_dir = cfg->state_dir,
 		.proc_dir = cfg->proc_dir,
+		.sys_dir = cfg->sys_dir,
 		.cgroup_dir = cfg->cgroup_dir,
 		.cgroup_limit = cfg->cgroup_limit,
 		.interval_ns = cfg->interval_ns,

@@ -40,7 +40,8 @@ uint64_t provider_interval_ns(const struct provider *p);
 
 struct provider_config {
 	const char *name;
-	const char *state_dir, *segment_dir, *proc_dir, *cgroup_dir; /* kept by the caller */
+	const char *state_dir, *segment_dir, *proc_dir, *sys_dir,
+		*cgroup_dir; /* kept by the caller */
 	uint64_t interval_ns;
 	uint64_t ring_bytes;
 	uint32_t top, cgroup_limit; /* struct provider_env */

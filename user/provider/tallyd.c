@@ -33,8 +33,8 @@
 #define SHUTDOWN_LIMIT_NS (3 * NSEC_PER_SEC)
 
 struct options {
-	char *config, *furl_file, *state_dir, *segment_dir, *proc_dir, *cgroup_dir, *user, *name,
-		*log_level;
+	char *config, *furl_file, *state_dir, *segment_dir, *proc_dir, *sys_dir, *cgroup_dir, *user,
+		*name, *log_level;
 	char **producers;
 	uint64_t interval_ns, ring_size, link_backoff_ns, top, cgroup_limit, budget;
 	bool foreground, once;
@@ -77,6 +77,7 @@ static int set_defaults(struct options *o)
 	err |= set_default(&o->state_dir, "/var/lib/tally");
 	err |= set_default(&o->segment_dir, "/run/tally/seg");
 	err |= set_default(&o->proc_dir, "/proc");
+	err |= set_default(&o->sys_dir, "/sys/devices/system");
 	err |= set_default(&o->cgroup_dir, "/sys/fs/cgroup");
 	err |= set_default(&o->user, "tally");
 	err |= set_default(&o->name, host);
@@ -87,7 +88,7 @@ static int set_defaults(struct options *o)
 static void options_release(struct options *o)
 {
 	char *strings[] = {o->config, o->furl_file, o->state_dir, o->segment_dir, o->proc_dir,
-		o->cgroup_dir, o->user, o->name, o->log_level};
+		o->sys_dir, o->cgroup_dir, o->user, o->name, o->log_level};
 
 	for (size_t i = 0; i < sizeof(strings) / sizeof(strings[0]); i++)
 		free(strings[i]);
@@ -134,6 +135,8 @@ static int read_options(struct options *o, int argc, char **argv, int *ret_first
 		{"log-level", CONF_STRING, &o->log_level, "LEVEL", CONF_LEVELS,
 			.check = conf_check_level},
 		{"proc-dir", CONF_STRING, &o->proc_dir, "DIR", "read this instead, for tests"},
+		{"sys-dir", CONF_STRING, &o->sys_dir, "DIR",
+			"read CPUs and nodes there, for tests"},
 		{"cgroup-dir", CONF_STRING, &o->cgroup_dir, "DIR",
 			"read control groups there, for tests"},
 		{"link-backoff-max", CONF_DURATION, &o->link_backoff_ns, "TIME",
@@ -173,6 +176,7 @@ static struct provider_config provider_config(const struct options *o)
 		.state_dir = o->state_dir,
 		.segment_dir = o->segment_dir,
 		.proc_dir = o->proc_dir,
+		.sys_dir = o->sys_dir,
 		.interval_ns = o->interval_ns,
 		.ring_bytes = o->ring_size,
 		.cgroup_dir = o->cgroup_dir,

@@ -117,6 +117,20 @@ static bool btf_has_member(const struct btf *btf, const struct load_member *m)
 	return false;
 }
 
+/* Whether programs can call bpf_NAME, as the kernel's own list of its helpers has it. */
+static bool btf_has_helper(const struct btf *btf, const char *name)
+{
+	int id = btf__find_by_name_kind(btf, "bpf_func_id", BTF_KIND_ENUM);
+	const struct btf_type *t = id > 0 ? btf__type_by_id(btf, (uint32_t)id) : NULL;
+	char wanted[64];
+
+	snprintf(wanted, sizeof(wanted), "BPF_FUNC_%s", name);
+	for (uint32_t i = 0; t && i < btf_vlen(t); i++)
+		if (!strcmp(btf__name_by_offset(btf, btf_enum(t)[i].name_off), wanted))
+			return true;
+	return false;
+}
+
 /* 0 if the kernel has all that is needed. */
 static int explain_kernel(const struct btf *btf, const struct load_needs *needs, struct errmsg *e)
 {
@@ -124,6 +138,11 @@ static int explain_kernel(const struct btf *btf, const struct load_needs *needs,
 		return err_set(e, -EOPNOTSUPP,
 			"%s: this kernel has no tracepoint %s; another kernel is needed for it",
 			needs->module, needs->tracepoint);
+	if (needs->helper && !btf_has_helper(btf, needs->helper))
+		return err_set(e, -EOPNOTSUPP,
+			"%s: this kernel's programs can't call bpf_%s; a newer kernel is needed "
+			"for it",
+			needs->module, needs->helper);
 	if (btf_tracepoint_args(btf, needs->tracepoint) < needs->args)
 		return err_set(e, -EOPNOTSUPP,
 			"%s: this kernel's tracepoint %s does not tell what is counted; a newer "

@@ -5,10 +5,10 @@
 #include "user/provider/kernel/modules.h"
 
 static const struct module_program programs[] = {
-	{.needs = {"tally_timer", "timer_expire_entry", NULL},
+	{.needs = {"tally_timer", "timer_expire_entry", NULL, .helper = "snprintf"},
 		.own = offsetof(struct timers_cpu, jiffies),
 		.runs = "at each timer in jiffies that expires"},
-	{.needs = {"tally_hrtimer", "hrtimer_expire_entry", NULL},
+	{.needs = {"tally_hrtimer", "hrtimer_expire_entry", NULL, .helper = "snprintf"},
 		.own = offsetof(struct timers_cpu, precise),
 		.runs = "at each timer of high resolution that expires"},
 };
