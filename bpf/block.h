@@ -7,12 +7,14 @@
  *
  *   block_cell     3 times, enum block_op:
  *                 0   8  total_ns     sum of the times below
- *                 8   8  device_ns    likewise
- *                16 688  total        histogram: from the making of a request to its end
- *               704 688  device       from the device's getting it; only where the kernel notes that
- *              1392
- *              4176  96  errors       requests that failed, by status
- *              4272  80  zero
+ *                 8   8  queue_ns     likewise
+ *                16   8  device_ns    likewise
+ *                24 688  total        histogram: from the making of a request to its end
+ *               712 688  queue        until the device got it; only where the kernel notes that
+ *              1400 688  device       from then on; likewise
+ *              2088
+ *              6264  96  errors       requests that failed, by status
+ *              6360  40  zero
  *
  * Requests may end in interrupts that interrupt each other: additions are atomic.
  */
@@ -42,8 +44,10 @@ enum block_op {
 
 struct block_times {
 	uint64_t total_ns;
+	uint64_t queue_ns;
 	uint64_t device_ns;
 	uint64_t total[BLOCK_BUCKETS];
+	uint64_t queue[BLOCK_BUCKETS];
 	uint64_t device[BLOCK_BUCKETS];
 };
 
@@ -56,7 +60,7 @@ struct block_cpu {
 	struct tally_own own;
 } __attribute__((aligned(128)));
 
-_Static_assert(sizeof(struct block_times) == 1392, "shared with user space");
-_Static_assert(sizeof(struct block_cell) == 4352, "shared with user space");
+_Static_assert(sizeof(struct block_times) == 2088, "shared with user space");
+_Static_assert(sizeof(struct block_cell) == 6400, "shared with user space");
 
 #endif

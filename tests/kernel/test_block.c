@@ -96,6 +96,31 @@ Test(block, requests_are_those_of_diskstats, .init = setup, .fini = teardown)
 			(after[1] - before[1]) * NSEC_PER_MSEC);
 }
 
+/* Where the kernel notes when a device got a request, its time is that in the queue and that in the device. */
+Test(block, queue_and_device_are_all, .init = setup, .fini = teardown)
+{
+	static const char *const names[] = {
+		"block_io_latency_seconds", "block_queue_seconds", "block_device_seconds"};
+	uint64_t counts[3], ns[3];
+	struct disk d;
+
+	make_space("16m");
+	d = make_disk(0, BLOCK * BLOCKS);
+	do_io(&d, true, WRITES);
+	poll_producer();
+	for (int i = 0; i < 3; i++) {
+		counts[i] = of(names[i], &d, "op", "write", SERIES_BUCKET);
+		ns[i] = of(names[i], &d, "op", "write", SERIES_SUM);
+		printf("%s: %lu writes, %lu us\n", names[i], counts[i], ns[i] / 1000);
+	}
+	remove_disk(&d);
+	remove_space();
+	cr_assert_eq(counts[0], WRITES);
+	cr_assert_eq(counts[1], counts[2]);
+	if (counts[1] == counts[0])
+		cr_assert_eq(ns[1] + ns[2], ns[0]);
+}
+
 /* The file behind the disk has no room for what is written. */
 Test(block, failures_have_their_status, .init = setup, .fini = teardown)
 {

@@ -49,6 +49,10 @@ static const char net_text[] = "Inter-|   Receive                            |  
 static const char softirqs_text[] = "                    CPU0       CPU1       CPU3\n"
 				    "          HI:          0          1          0\n"
 				    "      NET_RX:         15          0          7\n";
+static const char schedstat_text[] = "version 15\ntimestamp 4294894920\n"
+				     "cpu0 0 0 0 0 0 0 1234567890 23 4\n"
+				     "domain0 3 0 0 0 0 0 0 0\n"
+				     "cpu12 0 0 0 0 0 0 7 8000000000 9\n";
 static const char pressure_text[] = "some avg10=1.00 avg60=0.00 avg300=0.00 total=3633184708\n"
 				    "full avg10=0.00 avg60=0.00 avg300=0.00 total=12\n";
 static const char snmp_text[] = "Ip: Forwarding DefaultTTL InReceives\nIp: 2 64 77\n"
@@ -77,6 +81,7 @@ static const struct {
 	{"diskstats", diskstats_text, "proc.diskstats"},
 	{"net/dev", net_text, "proc.net.dev"},
 	{"softirqs", softirqs_text, "proc.softirqs"},
+	{"schedstat", schedstat_text, "proc.schedstat"},
 	{"pressure/io", pressure_text, "proc.pressure.io"},
 	{"net/snmp", snmp_text, "proc.net.snmp"},
 	{"net/netstat", netstat_text, "proc.net.netstat"},
@@ -178,6 +183,10 @@ static void expect_all(void)
 	expect("softnet_drops_total{cpu=\"0\"}", "1");
 	expect("softnet_squeezes_total{cpu=\"0\"}", "255");
 	expect("softnet_packets_total{cpu=\"3\"}", "4294967295");
+	expect("schedstat_running_seconds_total{cpu=\"0\"}", "1.23456789");
+	expect("schedstat_waiting_seconds_total{cpu=\"12\"}", "8");
+	expect("schedstat_timeslices_total{cpu=\"12\"}", "9");
+	expect("schedstat_timeslices_total{cpu=\"0\"}", "4");
 	expect("memory_total_bytes", "16729075712");
 	expect("memory_free_bytes", "102400");
 	expect("memory_active_anon_bytes", "204800");

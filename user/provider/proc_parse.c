@@ -19,10 +19,12 @@
 
 static uint64_t tick_factor = 1;
 static struct sink_metric cpu_seconds = {"cpu_seconds", "seconds",
-	"Time that a CPU spent in each mode", METRIC_COUNTER, -2, CPU_STEP_BACK};
+	"Time that a CPU spent in each mode (node_exporter: node_cpu_seconds_total)",
+	METRIC_COUNTER, -2, CPU_STEP_BACK};
 static struct sink_metric cpu_guest_seconds = {"cpu_guest_seconds", "seconds",
-	"Time that a CPU ran virtual machines, which cpu_seconds holds as well", METRIC_COUNTER, -2,
-	CPU_STEP_BACK};
+	"Time that a CPU ran virtual machines, which cpu_seconds holds as well (node_exporter: "
+	"node_cpu_guest_seconds_total)",
+	METRIC_COUNTER, -2, CPU_STEP_BACK};
 
 void proc_set_ticks(long per_second)
 {
@@ -58,14 +60,27 @@ static int walk_stat(struct proc_text t, struct sink *k)
 		const char *word;
 		struct sink_metric metric;
 	} single[] = {
-		{"intr", {"interrupts", "", "Interrupts served", METRIC_COUNTER}},
-		{"ctxt", {"context_switches", "", "Context switches on all CPUs", METRIC_COUNTER}},
-		{"btime", {"boot_time_seconds", "seconds", "When the machine started, as Unix time",
+		{"intr", {"interrupts", "", "Interrupts served (node_exporter: node_intr_total)",
+				 METRIC_COUNTER}},
+		{"ctxt", {"context_switches", "",
+				 "Context switches on all CPUs (node_exporter: "
+				 "node_context_switches_total)",
+				 METRIC_COUNTER}},
+		{"btime", {"boot_time_seconds", "seconds",
+				  "When the machine started, as Unix time (node_exporter: "
+				  "node_boot_time_seconds)",
 				  METRIC_GAUGE}},
-		{"processes", {"forks", "", "Processes and threads created", METRIC_COUNTER}},
-		{"procs_running", {"processes_running", "", "Threads that run or wait for a CPU",
+		{"processes",
+			{"forks", "",
+				"Processes and threads created (node_exporter: node_forks_total)",
+				METRIC_COUNTER}},
+		{"procs_running", {"processes_running", "",
+					  "Threads that run or wait for a CPU (node_exporter: "
+					  "node_procs_running)",
 					  METRIC_GAUGE}},
-		{"procs_blocked", {"processes_blocked", "", "Threads blocked until I/O completes",
+		{"procs_blocked", {"processes_blocked", "",
+					  "Threads blocked until I/O completes (node_exporter: "
+					  "node_procs_blocked)",
 					  METRIC_GAUGE}},
 	};
 	struct proc_text line, word;
@@ -153,6 +168,19 @@ static int put_huge_pages(
 	return 0;
 }
 
+/* node_exporter has the kernel's names, Active(anon) as Active_anon. */
+static void memory_help(struct proc_text key, const struct sink_label *node, char *out, size_t size)
+{
+	size_t n = (size_t)snprintf(out, size, "%.*s of %s (node_exporter: node_memory_%s",
+		(int)length(&key), key.p, node ? "a node's meminfo" : "/proc/meminfo",
+		node ? "numa_" : "");
+
+	for (; key.p < key.end && n + 1 < size; key.p++)
+		if (*key.p != ')')
+			out[n++] = *key.p == '(' ? '_' : *key.p;
+	snprintf(out + n, size - n, node ? ")" : "_bytes)");
+}
+
 /* "MemTotal:       16336988 kB"; those without kB count huge pages. */
 int proc_walk_memory_line(struct proc_text line, const struct sink_label *node, struct sink *k)
 {
@@ -177,8 +205,7 @@ int proc_walk_memory_line(struct proc_text line, const struct sink_label *node, 
 	snprintf(name + n, sizeof(name) - n, "_bytes");
 	spell_out(name, sizeof(name));
 	if (k->build)
-		snprintf(help, sizeof(help), "%.*s of %s", (int)length(&key), key.p,
-			node ? "a node's meminfo" : "/proc/meminfo");
+		memory_help(key, node, help, sizeof(help));
 	sink_put(k, &m, labels, v);
 	return 0;
 }
@@ -212,10 +239,20 @@ static bool is_event(const struct proc_text *key)
 	return false;
 }
 
+/* node_exporter has these by default: oom_kill, pgpg*, pswp*, pg*fault. */
+static bool is_exported(const struct proc_text *key)
+{
+	static const char fault[] = "fault";
+
+	return begins(key, "oom_kill") || begins(key, "pgpg") || begins(key, "pswp") ||
+	       (begins(key, "pg") && length(key) > strlen(fault) &&
+		       !memcmp(key->end - strlen(fault), fault, strlen(fault)));
+}
+
 static int walk_vmstat(struct proc_text t, struct sink *k)
 {
 	struct proc_text line, key;
-	char name[80] = "vmstat_", help[120];
+	char name[80] = "vmstat_", help[240];
 	struct sink_metric m = {name, "", help};
 	uint64_t v;
 
@@ -227,7 +264,11 @@ static int walk_vmstat(struct proc_text t, struct sink *k)
 		name[7 + length(&key)] = '\0';
 		if (k->build) {
 			m.type = is_event(&key) ? METRIC_COUNTER : METRIC_GAUGE;
-			snprintf(help, sizeof(help), "%s of /proc/vmstat", name + 7);
+			snprintf(help, sizeof(help),
+				is_exported(&key)
+					? "%s of /proc/vmstat (node_exporter: node_vmstat_%s)"
+					: "%s of /proc/vmstat",
+				name + 7, name + 7);
 		}
 		spell_out(name, sizeof(name));
 		sink_put(k, &m, NULL, v);
@@ -257,11 +298,17 @@ static bool next_hundredths(struct proc_text *t, uint64_t *ret)
 static int walk_loadavg(struct proc_text t, struct sink *k)
 {
 	static const struct sink_metric loads[] = {
-		{"load1", "", "Threads that run, wait or are blocked, mean of 1 minute",
+		{"load1", "",
+			"Threads that run, wait or are blocked, mean of 1 minute (node_exporter: "
+			"node_load1)",
 			METRIC_GAUGE, -2},
-		{"load5", "", "Threads that run, wait or are blocked, mean of 5 minutes",
+		{"load5", "",
+			"Threads that run, wait or are blocked, mean of 5 minutes (node_exporter: "
+			"node_load5)",
 			METRIC_GAUGE, -2},
-		{"load15", "", "Threads that run, wait or are blocked, mean of 15 minutes",
+		{"load15", "",
+			"Threads that run, wait or are blocked, mean of 15 minutes (node_exporter: "
+			"node_load15)",
 			METRIC_GAUGE, -2},
 	};
 	static const struct sink_metric threads = {
@@ -314,31 +361,69 @@ static int put_columns(struct sink *k, const struct proc_text *device, const str
 
 /* Fields of Documentation/admin-guide/iostats.rst, in their order. A sector is 512 bytes here. */
 static const struct column disk_columns[] = {
-	{{"disk_reads", "", "Reads completed", METRIC_COUNTER}, 1},
-	{{"disk_reads_merged", "", "Reads merged before they were queued", METRIC_COUNTER}, 1},
-	{{"disk_read_bytes", "bytes", "Bytes read", METRIC_COUNTER}, 512},
-	{{"disk_read_time_seconds", "seconds", "Time of all reads together", METRIC_COUNTER, -3},
+	{{"disk_reads", "", "Reads completed (node_exporter: node_disk_reads_completed_total)",
+		 METRIC_COUNTER},
 		1},
-	{{"disk_writes", "", "Writes completed", METRIC_COUNTER}, 1},
-	{{"disk_writes_merged", "", "Writes merged before they were queued", METRIC_COUNTER}, 1},
-	{{"disk_written_bytes", "bytes", "Bytes written", METRIC_COUNTER}, 512},
-	{{"disk_write_time_seconds", "seconds", "Time of all writes together", METRIC_COUNTER, -3},
+	{{"disk_reads_merged", "",
+		 "Reads merged before they were queued (node_exporter: "
+		 "node_disk_reads_merged_total)",
+		 METRIC_COUNTER},
 		1},
-	{{"disk_io_now", "", "Requests in flight", METRIC_GAUGE}, 1},
-	{{"disk_io_time_seconds", "seconds", "Time with a request in flight", METRIC_COUNTER, -3},
-		1},
-	{{"disk_io_time_weighted_seconds", "seconds", "Time in flight of all requests together",
+	{{"disk_read_bytes", "bytes", "Bytes read (node_exporter: node_disk_read_bytes_total)",
+		 METRIC_COUNTER},
+		512},
+	{{"disk_read_time_seconds", "seconds",
+		 "Time of all reads together (node_exporter: node_disk_read_time_seconds_total)",
 		 METRIC_COUNTER, -3},
 		1},
-	{{"disk_discards", "", "Discards completed", METRIC_COUNTER}, 1},
-	{{"disk_discards_merged", "", "Discards merged before they were queued", METRIC_COUNTER},
+	{{"disk_writes", "", "Writes completed (node_exporter: node_disk_writes_completed_total)",
+		 METRIC_COUNTER},
+		1},
+	{{"disk_writes_merged", "",
+		 "Writes merged before they were queued (node_exporter: "
+		 "node_disk_writes_merged_total)",
+		 METRIC_COUNTER},
+		1},
+	{{"disk_written_bytes", "bytes",
+		 "Bytes written (node_exporter: node_disk_written_bytes_total)", METRIC_COUNTER},
+		512},
+	{{"disk_write_time_seconds", "seconds",
+		 "Time of all writes together (node_exporter: node_disk_write_time_seconds_total)",
+		 METRIC_COUNTER, -3},
+		1},
+	{{"disk_io_now", "", "Requests in flight (node_exporter: node_disk_io_now)", METRIC_GAUGE},
+		1},
+	{{"disk_io_time_seconds", "seconds",
+		 "Time with a request in flight (node_exporter: node_disk_io_time_seconds_total)",
+		 METRIC_COUNTER, -3},
+		1},
+	{{"disk_io_time_weighted_seconds", "seconds",
+		 "Time in flight of all requests together (node_exporter: "
+		 "node_disk_io_time_weighted_seconds_total)",
+		 METRIC_COUNTER, -3},
+		1},
+	{{"disk_discards", "",
+		 "Discards completed (node_exporter: node_disk_discards_completed_total)",
+		 METRIC_COUNTER},
+		1},
+	{{"disk_discards_merged", "",
+		 "Discards merged before they were queued (node_exporter: "
+		 "node_disk_discards_merged_total)",
+		 METRIC_COUNTER},
 		1},
 	{{"disk_discarded_bytes", "bytes", "Bytes discarded", METRIC_COUNTER}, 512},
-	{{"disk_discard_time_seconds", "seconds", "Time of all discards together", METRIC_COUNTER,
-		 -3},
+	{{"disk_discard_time_seconds", "seconds",
+		 "Time of all discards together (node_exporter: "
+		 "node_disk_discard_time_seconds_total)",
+		 METRIC_COUNTER, -3},
 		1},
-	{{"disk_flushes", "", "Flush requests completed", METRIC_COUNTER}, 1},
-	{{"disk_flush_time_seconds", "seconds", "Time of all flush requests together",
+	{{"disk_flushes", "",
+		 "Flush requests completed (node_exporter: node_disk_flush_requests_total)",
+		 METRIC_COUNTER},
+		1},
+	{{"disk_flush_time_seconds", "seconds",
+		 "Time of all flush requests together (node_exporter: "
+		 "node_disk_flush_requests_time_seconds_total)",
 		 METRIC_COUNTER, -3},
 		1},
 };
@@ -374,23 +459,70 @@ static int walk_diskstats(struct proc_text t, struct sink *k)
 }
 
 static const struct column network_columns[] = {
-	{{"network_receive_bytes", "bytes", "Bytes received", METRIC_COUNTER}, 1},
-	{{"network_receive_packets", "", "Packets received", METRIC_COUNTER}, 1},
-	{{"network_receive_errors", "", "Packets received damaged", METRIC_COUNTER}, 1},
-	{{"network_receive_drops", "", "Packets received and dropped", METRIC_COUNTER}, 1},
-	{{"network_receive_fifo", "", "Receive buffer overruns", METRIC_COUNTER}, 1},
-	{{"network_receive_frame", "", "Framing errors", METRIC_COUNTER}, 1},
-	{{"network_receive_compressed", "", "Compressed packets received", METRIC_COUNTER}, 1},
-	{{"network_receive_multicast", "", "Multicast packets received", METRIC_COUNTER}, 1},
-	{{"network_transmit_bytes", "bytes", "Bytes sent", METRIC_COUNTER}, 1},
-	{{"network_transmit_packets", "", "Packets sent", METRIC_COUNTER}, 1},
-	{{"network_transmit_errors", "", "Packets that could not be sent", METRIC_COUNTER}, 1},
-	{{"network_transmit_drops", "", "Packets dropped before they were sent", METRIC_COUNTER},
+	{{"network_receive_bytes", "bytes",
+		 "Bytes received (node_exporter: node_network_receive_bytes_total)",
+		 METRIC_COUNTER},
 		1},
-	{{"network_transmit_fifo", "", "Transmit buffer overruns", METRIC_COUNTER}, 1},
-	{{"network_transmit_collisions", "", "Collisions", METRIC_COUNTER}, 1},
-	{{"network_transmit_carrier", "", "Losses of the carrier", METRIC_COUNTER}, 1},
-	{{"network_transmit_compressed", "", "Compressed packets sent", METRIC_COUNTER}, 1},
+	{{"network_receive_packets", "",
+		 "Packets received (node_exporter: node_network_receive_packets_total)",
+		 METRIC_COUNTER},
+		1},
+	{{"network_receive_errors", "",
+		 "Packets received damaged (node_exporter: node_network_receive_errs_total)",
+		 METRIC_COUNTER},
+		1},
+	{{"network_receive_drops", "",
+		 "Packets received and dropped (node_exporter: node_network_receive_drop_total)",
+		 METRIC_COUNTER},
+		1},
+	{{"network_receive_fifo", "",
+		 "Receive buffer overruns (node_exporter: node_network_receive_fifo_total)",
+		 METRIC_COUNTER},
+		1},
+	{{"network_receive_frame", "",
+		 "Framing errors (node_exporter: node_network_receive_frame_total)",
+		 METRIC_COUNTER},
+		1},
+	{{"network_receive_compressed", "",
+		 "Compressed packets received (node_exporter: "
+		 "node_network_receive_compressed_total)",
+		 METRIC_COUNTER},
+		1},
+	{{"network_receive_multicast", "",
+		 "Multicast packets received (node_exporter: node_network_receive_multicast_total)",
+		 METRIC_COUNTER},
+		1},
+	{{"network_transmit_bytes", "bytes",
+		 "Bytes sent (node_exporter: node_network_transmit_bytes_total)", METRIC_COUNTER},
+		1},
+	{{"network_transmit_packets", "",
+		 "Packets sent (node_exporter: node_network_transmit_packets_total)",
+		 METRIC_COUNTER},
+		1},
+	{{"network_transmit_errors", "",
+		 "Packets that could not be sent (node_exporter: node_network_transmit_errs_total)",
+		 METRIC_COUNTER},
+		1},
+	{{"network_transmit_drops", "",
+		 "Packets dropped before they were sent (node_exporter: "
+		 "node_network_transmit_drop_total)",
+		 METRIC_COUNTER},
+		1},
+	{{"network_transmit_fifo", "",
+		 "Transmit buffer overruns (node_exporter: node_network_transmit_fifo_total)",
+		 METRIC_COUNTER},
+		1},
+	{{"network_transmit_collisions", "",
+		 "Collisions (node_exporter: node_network_transmit_colls_total)", METRIC_COUNTER},
+		1},
+	{{"network_transmit_carrier", "",
+		 "Losses of the carrier (node_exporter: node_network_transmit_carrier_total)",
+		 METRIC_COUNTER},
+		1},
+	{{"network_transmit_compressed", "",
+		 "Compressed packets sent (node_exporter: node_network_transmit_compressed_total)",
+		 METRIC_COUNTER},
+		1},
 };
 #define NETWORK_COLUMNS (sizeof(network_columns) / sizeof(network_columns[0]))
 
@@ -464,6 +596,49 @@ static int walk_softirqs(struct proc_text t, struct sink *k)
 	return 0;
 }
 
+/* --- schedstat -------------------------------------------------------------------------------- */
+
+/*
+ * "cpu3 0 0 0 0 0 0 running waiting timeslices", in ns, of Documentation/scheduler/sched-stats.rst; lines of
+ * domains are between. Kernels without CONFIG_SCHEDSTATS have no such file.
+ */
+static int walk_schedstat(struct proc_text t, struct sink *k)
+{
+	static const struct sink_metric metrics[] = {
+		{"schedstat_running_seconds", "seconds",
+			"Time that tasks ran on a CPU "
+			"(node_exporter: node_schedstat_running_seconds_total)",
+			METRIC_COUNTER, -9},
+		{"schedstat_waiting_seconds", "seconds",
+			"Time that tasks waited for a CPU "
+			"(node_exporter: node_schedstat_waiting_seconds_total)",
+			METRIC_COUNTER, -9},
+		{"schedstat_timeslices", "",
+			"Times that a task got a CPU "
+			"(node_exporter: node_schedstat_timeslices_total)",
+			METRIC_COUNTER},
+	};
+	struct proc_text line, name;
+
+	while (next_line(&t, &line)) {
+		uint64_t v[9];
+
+		if (!next_word(&line, &name))
+			return -EBADMSG;
+		if (!begins(&name, "cpu"))
+			continue;
+		for (size_t i = 0; i < 9; i++)
+			if (!next_number(&line, &v[i]))
+				return -EBADMSG;
+		for (size_t i = 0; i < 3; i++)
+			sink_put(k, &metrics[i],
+				(struct sink_label[]){
+					{"cpu", name.p + 3, length(&name) - 3}, {NULL}},
+				v[6 + i]);
+	}
+	return 0;
+}
+
 /* --- pressure ------------------------------------------------------------------------------------ */
 
 /* "some avg10=0.00 avg60=0.00 avg300=0.00 total=3633184708", then "full ...", in us. */
@@ -527,6 +702,7 @@ const struct proc_source proc_sources[] = {
 	{"diskstats", "proc.diskstats", walk_diskstats},
 	{"net/dev", "proc.net.dev", walk_net_dev},
 	{"softirqs", "proc.softirqs", walk_softirqs},
+	{"schedstat", "proc.schedstat", walk_schedstat, true},
 	{"pressure/cpu", "proc.pressure.cpu", walk_pressure_cpu},
 	{"pressure/memory", "proc.pressure.memory", walk_pressure_memory},
 	{"pressure/io", "proc.pressure.io", walk_pressure_io},
