@@ -26,7 +26,7 @@ refused 2 "section" <<<$'[gatherer]\nname = x'
 refused 3 "neither" <<<$'[tallyd]\nname = x\n\tand more of it'
 refused 2 "'loud' is no value for 'log-level': give error, warning, notice, info or debug" \
 	<<<$'[tallyd]\nlog-level = loud'
-refused 3 "'nosuch' is no value for 'producers': unknown producer .*known are: default, segments, .*, proc, self" \
+refused 3 "'nosuch' is no value for 'producers': unknown producer .*known are: default, segments, .*, proc, sys, self" \
 	<<<$'[tallyd]\nproducers = proc\nproducers = self, nosuch'
 refused 2 "'name': it must not be empty" <<<$'[tallyd]\nname ='
 refused 2 "unknown option 'run-dir'" <<<$'[tallyd]\nrun-dir = /run/tally'

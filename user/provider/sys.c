@@ -408,7 +408,7 @@ static int sys_get_stats(struct producer *producer, struct snapshot *snap)
 
 const struct producer_ops producer_sys = {
 	.name = "sys",
-	.help = "idle states and frequencies of CPUs, memory of nodes, from /sys",
+	.help = "CPUs' idle states and frequencies, memory of nodes",
 	.open = sys_open,
 	.get_stats = sys_get_stats,
 	.close = sys_close,

@@ -429,13 +429,15 @@ static bool has_run(const struct state *s, uint32_t cpu)
 static bool is_there(
 	const struct state *s, const struct module_metric *m, uint32_t slot, uint32_t k)
 {
-	size_t cell = m->type == METRIC_HISTOGRAM ? m->sum : m->offset;
+	size_t at = k * m->stride;
 
 	if (!m->label && !m->slotted)
 		return true;
 	if (slot && !slot_ready(s, slot))
 		return false;
-	return cells_sum(s, m, slot, cell + k * m->stride);
+	/* values that are all 0 are in the first bucket */
+	return cells_sum(s, m, slot, m->offset + at) ||
+	       (m->type == METRIC_HISTOGRAM && cells_sum(s, m, slot, m->sum + at));
 }
 
 /* Looks for CPUs, slots and labels that have come. */
