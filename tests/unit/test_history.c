@@ -6,6 +6,7 @@
 #include <sys/resource.h>
 
 #include "tests/lib/teststore.h"
+#include "user/lib/sharedtext.h"
 #include "user/lib/util.h"
 
 static char dir[PATH_MAX];

@@ -7,6 +7,7 @@
 
 #include "tests/lib/testrand.h"
 #include "user/lib/schema.h"
+#include "user/lib/sharedtext.h"
 #include "user/lib/util.h"
 #include "user/lib/wire.pb-c.h"
 
@@ -135,7 +136,7 @@ Test(schema, the_same_series_twice_is_refused)
 
 	make_schema(&a, 10);
 	text_free(a.series[3].labels);
-	a.series[3].labels = strdup(a.series[8].labels);
+	a.series[3].labels = text_dup(a.series[8].labels);
 	cr_assert_eq(schema_encode(&a, &m), 0);
 	cr_assert_eq(schema_decode(m.data, m.len, &b), -EPROTO);
 	cr_assert_eq(b.id, 77, "output untouched");

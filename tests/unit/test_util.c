@@ -160,17 +160,3 @@ Test(util, hashes_of_similar_texts_differ_and_spread)
 		assert_spread(hash_index, formats[i]);
 	}
 }
-
-Test(util, empty_texts_are_shared)
-{
-	char *a = text_dup(""), *b = text_dup(""), *c = text_dup("c");
-
-	cr_assert_eq(a, b);
-	cr_assert_str_eq(a, "");
-	cr_assert_str_eq(c, "c");
-	text_free(a);
-	text_free(b);
-	text_free(c);
-	text_free(NULL);
-	cr_assert_str_eq(text_dup(""), "");
-}

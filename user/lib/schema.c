@@ -6,6 +6,7 @@
 
 #include "user/lib/schema.h"
 #include "user/lib/schema_int.h"
+#include "user/lib/sharedtext.h"
 #include "user/lib/util.h"
 #include "user/lib/wire.pb-c.h"
 
@@ -129,12 +130,18 @@ int schema_copy(struct schema *to, const struct schema *from)
 	return 0;
 }
 
+/* Texts are often shared (user/lib/sharedtext.h). */
+static bool text_equal(const char *a, const char *b)
+{
+	return a == b || strcmp(a, b) == 0;
+}
+
 static bool series_equal(const struct series *a, const struct series *b)
 {
 	return a->type == b->type && a->kind == b->kind && a->part == b->part &&
-	       a->scale == b->scale && strcmp(a->name, b->name) == 0 &&
-	       strcmp(a->labels, b->labels) == 0 && strcmp(a->unit, b->unit) == 0 &&
-	       strcmp(a->help, b->help) == 0;
+	       a->scale == b->scale && text_equal(a->name, b->name) &&
+	       text_equal(a->labels, b->labels) && text_equal(a->unit, b->unit) &&
+	       text_equal(a->help, b->help);
 }
 
 bool schema_equal_shape(const struct schema *a, const struct schema *b)

@@ -22,6 +22,7 @@
 #include "user/lib/schema.h"
 #include "user/lib/schema_int.h"
 #include "user/lib/seglabels.h"
+#include "user/lib/sharedtext.h"
 #include "user/lib/util.h"
 
 #define CHUNK (64u << 10) /* bytes of rows that are read at once; stays in the cache */
@@ -254,8 +255,8 @@ static int copy_labels(const char *labels, const char *slot, bool overflow, char
 	struct buf text = BUF_INIT;
 	int r = seglabels_format(labels, slot, overflow, &text);
 
-	if (r == 0)
-		*ret = text.len ? strndup((const char *)text.data, text.len) : text_dup("");
+	buf_put_u8(&text, 0);
+	*ret = r == 0 && !buf_error(&text) ? text_dup((const char *)text.data) : NULL;
 	buf_release(&text);
 	return r < 0 ? r : *ret ? 0 : -ENOMEM;
 }

@@ -88,19 +88,6 @@ uint64_t hash_index(uint64_t start, const void *p, size_t n)
 	return hash_bytes(h, bytes, n);
 }
 
-static char no_text[1];
-
-char *text_dup(const char *s)
-{
-	return *s ? strdup(s) : no_text;
-}
-
-void text_free(char *s)
-{
-	if (s != no_text)
-		free(s);
-}
-
 int random_bytes(void *out, size_t n)
 {
 	uint8_t *p = out;

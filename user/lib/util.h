@@ -28,9 +28,6 @@ uint64_t hash_bytes(uint64_t start, const void *p, size_t n);
  */
 uint64_t hash_index(uint64_t start, const void *p, size_t n);
 
-/* A copy of s. All empty texts share one, for there are many: text_free() knows it. NULL: no memory. */
-char *text_dup(const char *s);
-void text_free(char *s);
 /* Fills from getrandom(2). */
 int random_bytes(void *out, size_t n);
 /* write(2) until all is written. -errno. */

@@ -9,6 +9,7 @@
 
 #include "include/tally/histogram.h"
 #include "include/tally/segment.h"
+#include "user/lib/sharedtext.h"
 #include "user/lib/util.h"
 #include "user/lib/word.h"
 
@@ -396,8 +397,8 @@ static int retired_labels(const char *labels, uint32_t number, char **ret)
 
 	snprintf(value, sizeof(value), "%u", number);
 	err = labels_add(&text, labels, 1, name, values);
-	if (!err)
-		*ret = strndup((const char *)text.data, text.len);
+	buf_put_u8(&text, 0);
+	*ret = !err && !buf_error(&text) ? text_dup((const char *)text.data) : NULL;
 	buf_release(&text);
 	return err ? err : *ret ? 0 : -ENOMEM;
 }
@@ -419,7 +420,7 @@ static int retire_metric(struct program *p, struct program_entry *e)
 					    : (char **)&e->m.labels;
 
 		if (err) {
-			free(labels[i]);
+			text_free(labels[i]);
 			continue;
 		}
 		text_free(*place);
