@@ -98,13 +98,12 @@ static uint64_t thread_cpu_ns(void)
 
 static int producer_get_stats(struct producer *p, struct snapshot *s)
 {
-	uint64_t series = s->series, begin = thread_cpu_ns();
+	uint64_t series = s->series;
 	size_t due = s->n;
 	int err = p->ops->get_stats(p, s);
 
 	p->due = due;
 	p->ndue = s->n - due;
-	p->cpu_ns += thread_cpu_ns() - begin;
 	p->last_series = s->series - series;
 	p->polls++;
 	if (!err)
@@ -168,17 +167,24 @@ static bool may_work(struct registry *r, struct producer *p, uint64_t now_ns)
 
 size_t registry_get_stats(struct registry *r, struct snapshot *s)
 {
+	uint64_t before = thread_cpu_ns(), now;
 	size_t failed = 0;
 
 	for (size_t i = 0; i < r->n; i++) {
 		struct producer *p = &r->producers[i];
+		bool may;
 
 		if (!p->is_open)
 			continue;
-		if (may_work(r, p, s->monotonic_ns))
+		may = may_work(r, p, s->monotonic_ns);
+		if (may)
 			failed += producer_get_stats(p, s) != 0;
 		else
 			p->ndue = p->last_series = 0;
+		/* reading this clock is a system call: where one ends the next begins */
+		now = thread_cpu_ns();
+		p->cpu_ns += may ? now - before : 0;
+		before = now;
 	}
 	return failed;
 }

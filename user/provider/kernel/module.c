@@ -49,7 +49,7 @@ struct state {
  * tells of it. Then those of the module.
  */
 enum { IN_CELLS = 2, ID = IN_CELLS, MISSES, PER_PROGRAM, MEMORY = PER_PROGRAM };
-#define ASK_NS (10 * NSEC_PER_SEC)
+#define ASK_NS (60 * NSEC_PER_SEC)
 const struct module_metric module_own_metrics[] = {
 	{.name = "bpf_program_runs",
 		.unit = "",
@@ -77,7 +77,7 @@ const struct module_metric module_own_metrics[] = {
 		.unit = "",
 		.help = "Events that one of tally's BPF programs missed, as it ran already on that "
 			"CPU",
-		.source = "recursion_misses in bpf_prog_info, read every 10 s; since Linux 5.12",
+		.source = "recursion_misses in bpf_prog_info, read every 60 s; since Linux 5.12",
 		.type = METRIC_COUNTER,
 		.label = "program"},
 	[MEMORY] = {.name = "bpf_memory_bytes",
