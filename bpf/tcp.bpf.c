@@ -32,28 +32,6 @@ struct {
 
 ATTACHED_MAP(tally_tcp_attached);
 
-static __always_inline void count_connect(struct tcp_cpu *c, __u64 ns)
-{
-	__u64 bucket = tally_histogram_index(ns, TCP_CONNECT_LO, TCP_CONNECT_HI);
-
-	barrier_var(bucket);
-	if (bucket >= TCP_CONNECT_BUCKETS)
-		return;
-	__sync_fetch_and_add(&c->connect[bucket], 1);
-	__sync_fetch_and_add(&c->connect_ns, ns);
-}
-
-static __always_inline void count_rtt(struct tcp_cpu *c, __u64 us)
-{
-	__u64 bucket = tally_histogram_index(us, TCP_RTT_LO, TCP_RTT_HI);
-
-	barrier_var(bucket);
-	if (bucket >= TCP_RTT_BUCKETS)
-		return;
-	__sync_fetch_and_add(&c->rtt[bucket], 1);
-	__sync_fetch_and_add(&c->rtt_us, us);
-}
-
 static __always_inline void count_asked(struct tcp_cpu *c, __u64 key)
 {
 	__u64 now = bpf_ktime_get_ns();
@@ -69,7 +47,9 @@ static __always_inline void count_answered(struct tcp_cpu *c, __u64 key, int sta
 	if (state == TCP_ESTABLISHED) {
 		__sync_fetch_and_add(&c->opened[TCP_OUT], 1);
 		if (asked && BEGAN_ATTACHED(tally_tcp_attached, *asked))
-			count_connect(c, elapsed(*asked, bpf_ktime_get_ns()));
+			histogram_count(c->connect, &c->connect_ns,
+				elapsed(*asked, bpf_ktime_get_ns()), TCP_CONNECT_LO,
+				TCP_CONNECT_HI);
 	} else if (state == TCP_CLOSE) {
 		__sync_fetch_and_add(&c->failed, 1);
 	}
@@ -83,7 +63,7 @@ static __always_inline void count_closed(struct tcp_cpu *c, const struct sock *s
 
 	__sync_fetch_and_add(&c->closed, 1);
 	if (rtt)
-		count_rtt(c, rtt);
+		histogram_count(c->rtt, &c->rtt_us, rtt, TCP_RTT_LO, TCP_RTT_HI);
 }
 
 static __always_inline void count_state(

@@ -231,7 +231,6 @@ struct trace_event_raw_balance_dirty_pages {
 
 /* include/linux/backing-dev-defs.h */
 struct backing_dev_info {
-	__u64 id;
 	char dev_name[64]; /* "7:0" */
 };
 

@@ -7,6 +7,7 @@
 #include <sys/time.h>
 
 #define MODULE_UNDER_TEST module_timers
+#include "bpf/module.h"
 #include "tests/lib/testmodule.h"
 
 enum { TRIES = 20, ALARMS = 100 };
@@ -45,6 +46,39 @@ Test(timers, known_alarms, .init = setup, .fini = teardown)
 		printf("%d alarms, %lu counted\n", ALARMS, counted);
 	}
 	cr_assert_eq(counted, ALARMS, "in none of %d tries", TRIES);
+}
+
+static void same_name(const void *name, struct slot_labels *ret)
+{
+	ret->values[ret->n++] = "the_same";
+}
+
+/* Functions of the kernel may have one name: their series are told apart. */
+Test(timers, names_that_are_alike)
+{
+	const struct module_slots slots = {.map = module_timers.slots->map,
+		.size = module_timers.slots->size,
+		.label = module_timers.slots->label,
+		.count = module_timers.slots->count,
+		.labels = same_name,
+		.name_size = sizeof(struct tally_slot)};
+	struct module module = module_timers;
+	const struct schema *all;
+
+	module.slots = &slots;
+	producer.ops = &module.ops;
+	setup();
+	usleep(300000);
+	poll_producer();
+	all = &snapshot.group->schema;
+	cr_assert_gt(value("timers_expired", "function=\"the_same\"", SERIES_VALUE), 0);
+	for (size_t i = 0; i < all->n; i++)
+		for (size_t k = 0; k < i; k++)
+			cr_assert(strcmp(all->series[i].name, all->series[k].name) ||
+					  strcmp(all->series[i].labels, all->series[k].labels),
+				"%s{%s} is there twice", all->series[i].name,
+				all->series[i].labels);
+	teardown();
 }
 
 /* What the kernel says of sleepers in jiffies: poll(2) of some ms is none, a thread's own timeout is. */

@@ -305,6 +305,27 @@ void module_number_labels(const void *name, struct slot_labels *ret)
 	ret->values[ret->n++] = ret->text;
 }
 
+static bool are_alike(const struct slot_labels *a, const struct slot_labels *b)
+{
+	for (size_t i = 0; i < a->n; i++)
+		if (a->n != b->n || strcmp(a->values[i], b->values[i]))
+			return false;
+	return true;
+}
+
+/* Two functions of the kernel may have one name, and two long names one begin: series must not. */
+static void make_distinct(const struct state *s, uint32_t slot, struct slot_labels *labels)
+{
+	bool alike = false;
+
+	for (uint32_t i = 0; i < s->nslots && !alike; i++)
+		alike = s->labels[i] && are_alike(s->labels[i], labels);
+	if (!alike)
+		return;
+	snprintf(labels->distinct, sizeof(labels->distinct), "%.160s~%u", labels->values[0], slot);
+	labels->values[0] = labels->distinct;
+}
+
 /* They are made once, since what they are looked up in may be gone later. */
 static const struct slot_labels *slot_labels(struct state *s, uint32_t slot)
 {
@@ -321,6 +342,7 @@ static const struct slot_labels *slot_labels(struct state *s, uint32_t slot)
 		labels->values[labels->n++] = "other";
 	else
 		(slots->labels ? slots->labels : text_labels)(slot_name(s, slot), labels);
+	make_distinct(s, slot, labels);
 	s->labels[slot] = labels;
 	return labels;
 }

@@ -58,6 +58,8 @@ struct slot_labels {
 	size_t n;
 	const char *names[MODULE_SLOT_LABELS], *values[MODULE_SLOT_LABELS];
 	char text[1024];
+	char distinct
+		[192]; /* the first value with the slot's number, if another slot has the same labels */
 };
 
 /*
