@@ -15,7 +15,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
-#define BENCH_RESULTS_MAX 256 /* results, and ratios: any more end the program */
+#define BENCH_RESULTS_MAX 512 /* results, and ratios: any more end the program */
 #define BENCH_DIVISOR_MIN 0.1 /* of a ratio: less is noise around nothing */
 
 struct bench_result {
