@@ -3,15 +3,13 @@
  * Module "cgroup_tcp": sockets whose segments nobody takes, made in cgroups that are gone before anybody looks.
  * The kernel itself tells of each socket how often it sent again.
  */
-#include <arpa/inet.h>
 #include <fcntl.h>
-#include <linux/filter.h>
 #include <netinet/tcp.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 
 #define MODULE_UNDER_TEST module_cgroup_tcp
 #include "tests/lib/testmodule.h"
+#include "tests/lib/testtcp.h"
 
 #define ID "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
 
@@ -62,21 +60,8 @@ static void remove_cgroup(const char *path)
 /* A socket that has sent one byte to another, fds[1], that drops all. */
 static void send_in_vain(int fds[2])
 {
-	struct sock_filter none = BPF_STMT(BPF_RET | BPF_K, 0);
-	struct sock_fprog drop = {1, &none};
-	struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	int listener = socket(AF_INET, SOCK_STREAM, 0);
-	socklen_t len = sizeof(a);
-
-	cr_assert_eq(bind(listener, (struct sockaddr *)&a, sizeof(a)), 0);
-	cr_assert_eq(getsockname(listener, (struct sockaddr *)&a, &len), 0);
-	cr_assert_eq(listen(listener, 1), 0);
-	fds[0] = socket(AF_INET, SOCK_STREAM, 0);
-	cr_assert_eq(connect(fds[0], (struct sockaddr *)&a, sizeof(a)), 0);
-	fds[1] = accept(listener, NULL, NULL);
-	cr_assert_geq(fds[1], 0);
-	close(listener);
-	cr_assert_eq(setsockopt(fds[1], SOL_SOCKET, SO_ATTACH_FILTER, &drop, sizeof(drop)), 0);
+	tcp_pair(fds);
+	tcp_drop_all(fds[1]);
 	cr_assert_eq(write(fds[0], "x", 1), 1);
 }
 

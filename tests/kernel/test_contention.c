@@ -13,7 +13,7 @@
 #include "tests/lib/testdisk.h"
 #include "tests/lib/testmodule.h"
 
-enum { WRITERS = 12, DISK = 32 << 20, FROZEN_MS = 300 };
+enum { WRITERS = 12, FROZEN_MS = 300 };
 
 static uint64_t waits(int part)
 {
@@ -59,24 +59,18 @@ static uint64_t write_to_frozen(const char *at)
 Test(contention, writers_to_what_is_frozen, .init = setup_unless_emulated, .fini = teardown)
 {
 	uint64_t count, ns, most;
-	char at[48];
-	struct disk d;
+	struct file_system fs;
 
 	skip_emulated();
-	make_space("64m");
-	d = make_disk(0, DISK);
-	make_file_system(&d, at, sizeof(at));
+	fs = make_file_system();
 	poll_producer();
 	count = waits(SERIES_BUCKET);
 	ns = waits(SERIES_SUM);
-	most = write_to_frozen(at);
+	most = write_to_frozen(fs.at);
 	poll_producer();
 	count = waits(SERIES_BUCKET) - count;
 	ns = waits(SERIES_SUM) - ns;
-	umount(at);
-	rmdir(at);
-	remove_disk(&d);
-	remove_space();
+	remove_file_system(&fs);
 	printf("%d writers, %lu waits of %lu us in all, at most %lu us\n", WRITERS, count,
 		ns / 1000, most / 1000);
 	cr_assert_geq(count, WRITERS);

@@ -7,7 +7,7 @@
 #include "tests/lib/testdisk.h"
 #include "tests/lib/testmodule.h"
 
-enum { COMMITS = 40, DISK = 32 << 20 };
+enum { COMMITS = 40 };
 
 /* "8 transactions (8 requested), each up to 16384 blocks" */
 static uint64_t kernel_commits(const char *device)
@@ -53,29 +53,23 @@ static uint64_t commit_often(const char *at)
 Test(jbd2, commits_are_those_of_the_kernel, .init = setup_unless_emulated, .fini = teardown)
 {
 	uint64_t kernel, ours, ns, wall;
-	char at[48];
-	struct disk d;
+	struct file_system fs;
 
 	skip_emulated();
-	make_space("64m");
-	d = make_disk(0, DISK);
-	make_file_system(&d, at, sizeof(at));
-	kernel = kernel_commits(d.name);
+	fs = make_file_system();
+	kernel = kernel_commits(fs.disk.name);
 	poll_producer();
-	ours = commits(d.name, SERIES_BUCKET);
-	ns = commits(d.name, SERIES_SUM);
-	wall = commit_often(at);
+	ours = commits(fs.disk.name, SERIES_BUCKET);
+	ns = commits(fs.disk.name, SERIES_SUM);
+	wall = commit_often(fs.at);
 	usleep(100000); /* the last one ends after its fsync does */
 	poll_producer();
-	kernel = kernel_commits(d.name) - kernel;
-	ours = commits(d.name, SERIES_BUCKET) - ours;
-	ns = commits(d.name, SERIES_SUM) - ns;
-	printf("%s: %lu commits, %lu by the kernel, %lu us of %lu us\n", d.name, ours, kernel,
+	kernel = kernel_commits(fs.disk.name) - kernel;
+	ours = commits(fs.disk.name, SERIES_BUCKET) - ours;
+	ns = commits(fs.disk.name, SERIES_SUM) - ns;
+	printf("%s: %lu commits, %lu by the kernel, %lu us of %lu us\n", fs.disk.name, ours, kernel,
 		ns / 1000, wall / 1000);
-	umount(at);
-	rmdir(at);
-	remove_disk(&d);
-	remove_space();
+	remove_file_system(&fs);
 	cr_assert_geq(kernel, COMMITS);
 	cr_assert_eq(ours, kernel);
 	cr_assert_gt(ns, wall / 4);

@@ -6,30 +6,13 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
-#include <arpa/inet.h>
 #include <linux/tcp.h>
-#include <sys/socket.h>
 
 #define MODULE_UNDER_TEST module_tcp_probe
 #include "tests/lib/testmodule.h"
+#include "tests/lib/testtcp.h"
 
 enum { TRIES = 20, ROUNDS = 200 };
-
-static void connect_pair(int fds[2])
-{
-	struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	int listener = socket(AF_INET, SOCK_STREAM, 0);
-	socklen_t len = sizeof(a);
-
-	cr_assert_eq(bind(listener, (struct sockaddr *)&a, sizeof(a)), 0);
-	cr_assert_eq(getsockname(listener, (struct sockaddr *)&a, &len), 0);
-	cr_assert_eq(listen(listener, 1), 0);
-	fds[0] = socket(AF_INET, SOCK_STREAM, 0);
-	cr_assert_eq(connect(fds[0], (struct sockaddr *)&a, sizeof(a)), 0);
-	fds[1] = accept(listener, NULL, NULL);
-	cr_assert_geq(fds[1], 0);
-	close(listener);
-}
 
 static void send_and_get(int from, int to)
 {
@@ -60,7 +43,7 @@ Test(tcp_probe, segments_are_those_of_the_sockets, .init = setup, .fini = teardo
 	uint64_t wanted = 1, counted = 0, us = 0, rtt = 0;
 	int fds[2];
 
-	connect_pair(fds);
+	tcp_pair(fds);
 	for (int i = 0; i < 20; i++) { /* so that both have a round-trip time */
 		send_and_get(fds[0], fds[1]);
 		send_and_get(fds[1], fds[0]);

@@ -56,15 +56,12 @@ static void same_name(const void *name, struct slot_labels *ret)
 /* Functions of the kernel may have one name: their series are told apart. */
 Test(timers, names_that_are_alike)
 {
-	const struct module_slots slots = {.map = module_timers.slots->map,
-		.size = module_timers.slots->size,
-		.label = module_timers.slots->label,
-		.count = module_timers.slots->count,
-		.labels = same_name,
-		.name_size = sizeof(struct tally_slot)};
+	struct module_slots slots = *module_timers.slots;
 	struct module module = module_timers;
 	const struct schema *all;
 
+	slots.labels = same_name;
+	slots.name_size = sizeof(struct tally_slot);
 	module.slots = &slots;
 	producer.ops = &module.ops;
 	setup();
@@ -81,7 +78,7 @@ Test(timers, names_that_are_alike)
 	teardown();
 }
 
-/* What the kernel says of sleepers in jiffies: poll(2) of some ms is none, a thread's own timeout is. */
+/* hrtimer_wakeup is what ends our sleep; the kernel has timers in jiffies of its own all the time. */
 Test(timers, functions_have_names, .init = setup, .fini = teardown)
 {
 	uint64_t all;

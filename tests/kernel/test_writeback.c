@@ -21,6 +21,7 @@ static const char *const limits[2] = {
 static const char *const ratios[2] = {
 	"/proc/sys/vm/dirty_background_ratio", "/proc/sys/vm/dirty_ratio"};
 static long were[2], ratios_were[2];
+static bool lowered;
 
 static long read_long(const char *path)
 {
@@ -44,13 +45,15 @@ static void lower_limits(void)
 	for (int i = 0; i < 2; i++) {
 		were[i] = read_long(limits[i]);
 		ratios_were[i] = read_long(ratios[i]);
-		write_long(limits[i], (2 + i) << 20);
 	}
+	lowered = true;
+	for (int i = 0; i < 2; i++)
+		write_long(limits[i], (2 + i) << 20);
 }
 
 static void restore_limits(void)
 {
-	for (int i = 2; i-- > 0;)
+	for (int i = 2; lowered && i-- > 0;)
 		write_long(were[i] ? limits[i] : ratios[i], were[i] ? were[i] : ratios_were[i]);
 }
 
@@ -92,7 +95,14 @@ static uint64_t tick_ns(void)
 	return (uint64_t)t.tv_nsec;
 }
 
-Test(writeback, pauses_are_those_of_the_writer, .init = setup, .fini = teardown)
+/* Also if the test has failed. */
+static void teardown_all(void)
+{
+	restore_limits();
+	teardown();
+}
+
+Test(writeback, pauses_are_those_of_the_writer, .init = setup, .fini = teardown_all)
 {
 	uint64_t pauses, ns, slept;
 	char labels[64];

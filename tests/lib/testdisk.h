@@ -98,17 +98,34 @@ static void remove_disk(struct disk *d)
 	close(control);
 }
 
-/* An ext4 of its own on a disk, with a journal; at becomes the directory where it is mounted. */
-__attribute__((unused)) static void make_file_system(const struct disk *d, char *at, size_t size)
+struct file_system {
+	struct disk disk;
+	char at[48]; /* where it is mounted */
+};
+
+/* An ext4 of the test's own, with a journal, on a disk of its own. */
+__attribute__((unused)) static struct file_system make_file_system(void)
 {
+	struct file_system fs;
 	char command[128], device[32];
 
-	snprintf(device, sizeof(device), "/dev/%s", d->name);
+	make_space("64m");
+	fs.disk = make_disk(0, 32 << 20);
+	snprintf(device, sizeof(device), "/dev/%s", fs.disk.name);
 	snprintf(command, sizeof(command), "mkfs.ext4 -q -J size=4 %s", device);
 	cr_assert_eq(system(command), 0, "%s", command);
-	snprintf(at, size, "%s/mnt", space);
-	cr_assert_eq(mkdir(at, 0700), 0);
-	cr_assert_eq(mount(device, at, "ext4", 0, NULL), 0, "%s", strerror(errno));
+	snprintf(fs.at, sizeof(fs.at), "%s/mnt", space);
+	cr_assert_eq(mkdir(fs.at, 0700), 0);
+	cr_assert_eq(mount(device, fs.at, "ext4", 0, NULL), 0, "%s", strerror(errno));
+	return fs;
+}
+
+__attribute__((unused)) static void remove_file_system(struct file_system *fs)
+{
+	umount(fs->at);
+	rmdir(fs->at);
+	remove_disk(&fs->disk);
+	remove_space();
 }
 
 #endif
