@@ -280,7 +280,8 @@ static double measure_cpu(struct bench *b, pid_t pid, const char *who, each_seco
 	return bench_samples(b, name, "ms", cpu, WINDOWS);
 }
 
-static void measure_memory(struct bench *b, pid_t pid, const char *who)
+/* Of all processes; limit_kib: of VmRSS, 0: none. */
+static void measure_memory(struct bench *b, pid_t pid, const char *who, double limit_kib)
 {
 	struct tree t;
 	char name[96];
@@ -290,6 +291,8 @@ static void measure_memory(struct bench *b, pid_t pid, const char *who)
 	bench_value(b, name, "", (double)t.n);
 	snprintf(name, sizeof(name), "%s: VmRSS", who);
 	bench_value(b, name, "KiB", tree_field(&t, "status", "VmRSS"));
+	if (limit_kib > 0)
+		bench_at_most(b, limit_kib);
 	snprintf(name, sizeof(name), "%s: PSS", who);
 	bench_value(b, name, "KiB", tree_field(&t, "smaps_rollup", "Pss"));
 }
@@ -345,6 +348,7 @@ static double series_of(const char *state)
 		build, state);
 }
 
+/* tallyd is one process. */
 static void limit_memory(struct bench *b, pid_t pid, const char *who)
 {
 	char name[96];
@@ -352,12 +356,10 @@ static void limit_memory(struct bench *b, pid_t pid, const char *who)
 	snprintf(name, sizeof(name), "%s: RssAnon", who);
 	bench_value(b, name, "KiB", field_of(pid, "status", "RssAnon"));
 	bench_at_most(b, 3072);
-	snprintf(name, sizeof(name), "%s: VmRSS", who);
-	bench_value(b, name, "KiB", field_of(pid, "status", "VmRSS"));
-	bench_at_most(b, 10240);
 	snprintf(name, sizeof(name), "%s: VmHWM, its peak", who);
 	bench_value(b, name, "KiB", field_of(pid, "status", "VmHWM"));
 	bench_at_most(b, 24576);
+	measure_memory(b, pid, who, 10240);
 }
 
 /* `which`: of its directories; `furl`: a file, or one that is not there. */
@@ -397,7 +399,7 @@ static int measure_system(struct bench *b)
 	if (!pid)
 		return 1;
 	ms = measure_cpu(b, pid, who, NULL);
-	measure_memory(b, pid, who);
+	measure_memory(b, pid, who, 0);
 	measure_sample(b, who, ms, series_of(state));
 	bench_at_most(b, 0.4);
 	end(pid);
@@ -420,7 +422,6 @@ static int measure_counters(struct bench *b)
 	ms = measure_cpu(b, pid, who, count_something);
 	bench_at_most(b, 0.5);
 	limit_memory(b, pid, who);
-	measure_memory(b, pid, who);
 	series = series_of(state);
 	if (series < PROGRAMS * PER_PROGRAM) {
 		fprintf(stderr, "tallyd shows only %g series\n", series);
@@ -473,7 +474,6 @@ static int measure_link(struct bench *b)
 	}
 	measure_cpu(b, pid, who, count_something);
 	limit_memory(b, pid, who);
-	measure_memory(b, pid, who);
 	end(pid);
 	end(g);
 	return 0;
@@ -503,7 +503,7 @@ static int measure_pcp(struct bench *b)
 	}
 	fclose(f);
 	measure_sample(b, who, measure_cpu(b, pmcd, who, NULL), values);
-	measure_memory(b, pmcd, who);
+	measure_memory(b, pmcd, who, 0);
 	kill(pmcd, SIGTERM);
 	end(pid);
 	return 0;
@@ -557,7 +557,7 @@ static int measure_node_exporter(struct bench *b)
 	}
 	ms = measure_cpu(b, pid, who, scrape_once);
 	measure_sample(b, who, ms, number_of("curl -s '%s' | grep -vc '^#'", scrape));
-	measure_memory(b, pid, who);
+	measure_memory(b, pid, who, 0);
 	end(pid);
 	return 0;
 }
@@ -608,7 +608,7 @@ static int measure_netdata(struct bench *b)
 		number_of("curl -s 'http://127.0.0.1:%d/api/v1/allmetrics?format=prometheus' | "
 			  "grep -vc '^#'",
 			port));
-	measure_memory(b, pid, who);
+	measure_memory(b, pid, who, 0);
 	end(pid);
 	return 0;
 }
