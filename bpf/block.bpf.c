@@ -51,12 +51,12 @@ static __always_inline void count_request(struct block_cell *c, const struct req
 	if (rq->start_time_ns)
 		histogram_count(t->total, &t->total_ns, elapsed(rq->start_time_ns, now), BLOCK_LO,
 			BLOCK_HI);
-	if (rq->io_start_time_ns) {
-		histogram_count(t->queue, &t->queue_ns,
-			elapsed(rq->start_time_ns, rq->io_start_time_ns), BLOCK_LO, BLOCK_HI);
+	if (rq->io_start_time_ns)
 		histogram_count(t->device, &t->device_ns, elapsed(rq->io_start_time_ns, now),
 			BLOCK_LO, BLOCK_HI);
-	}
+	if (rq->start_time_ns && rq->io_start_time_ns)
+		histogram_count(t->queue, &t->queue_ns,
+			elapsed(rq->start_time_ns, rq->io_start_time_ns), BLOCK_LO, BLOCK_HI);
 	if (!error)
 		return;
 	status = status_of(error);

@@ -186,6 +186,21 @@ static __always_inline __u32 slot_claim(
 		at_;                                                                             \
 	})
 
+/* A key for SLOT() from the text that will be the slot's name; 0 if it can't be read, or is empty. */
+static __always_inline __u64 text_key(const char *text)
+{
+	union {
+		char text[TALLY_SLOT_NAME];
+		__u64 words[TALLY_SLOT_NAME / 8];
+	} name = {.words = {0}};
+	__u64 key = 0;
+
+	bpf_probe_read_kernel_str(name.text, sizeof(name.text), text);
+	for (__u32 i = 0; i < TALLY_SLOT_NAME / 8; i++)
+		key = (key ^ name.words[i]) * 0x9e3779b97f4a7c15ull;
+	return key;
+}
+
 /* For `how`: the name is where the kernel has it; or it is a number. */
 #define SLOT_TEXT(text)   bpf_probe_read_kernel_str(slot->name, sizeof(slot->name), text)
 #define SLOT_NUMBER(what) slot->number = (what)

@@ -6,8 +6,6 @@
 CPU_MAP(tally_oom_cpu, struct oom_cpu);
 SLOT_MAPS(tally_oom, struct oom_cell, struct tally_slot);
 
-#define COMM_SIZE 16u
-
 /*
  * The task, or NULL if it is not known: kernels whose tracepoint has few figures tell only its number, which nearly
  * always is that of the task that asked for the memory.
@@ -23,16 +21,9 @@ static __always_inline const struct task_struct *victim_of(__u64 argument)
 
 static __always_inline __u32 slot_of(const struct task_struct *victim)
 {
-	union {
-		char text[COMM_SIZE];
-		__u64 words[COMM_SIZE / 8];
-	} comm = {.words = {0}};
-	__u64 key;
+	__u64 key = text_key(victim->comm);
 
-	if (bpf_probe_read_kernel_str(comm.text, sizeof(comm.text), &victim->comm) <= 0)
-		return 0;
-	key = (comm.words[0] * 0x9e3779b97f4a7c15ull) ^ comm.words[1];
-	return SLOT(tally_oom, key, SLOT_TEXT(comm.text));
+	return key ? SLOT(tally_oom, key, SLOT_TEXT(victim->comm)) : 0;
 }
 
 SEC("tp_btf/mark_victim")

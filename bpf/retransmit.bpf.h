@@ -5,7 +5,7 @@
 
 #include "bpf/module.bpf.h"
 
-/* In newer kernels (6.18, not 6.12) it also tells of segments that could not be sent again: that is an error. */
+/* In newer kernels (6.18 for one) it also tells of segments that could not be sent again: that is an error. */
 static __always_inline bool was_sent_again(const unsigned long long *ctx)
 {
 	if (!bpf_core_field_exists(struct trace_event_raw_tcp_retransmit_skb, err))

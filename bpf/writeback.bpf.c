@@ -21,27 +21,14 @@ static __always_inline long pause_of(const __u64 *ctx)
 }
 
 /* By the name: a loop device that is made again has another id, and is the same device for people. */
-static __always_inline __u32 slot_of(const struct backing_dev_info *bdi)
-{
-	union {
-		char text[TALLY_SLOT_NAME];
-		__u64 words[TALLY_SLOT_NAME / 8];
-	} name = {.words = {0}};
-	__u64 key = 1;
-
-	if (bpf_probe_read_kernel_str(name.text, sizeof(name.text), bdi->dev_name) <= 0)
-		return 0;
-	for (__u32 i = 0; i < TALLY_SLOT_NAME / 8; i++)
-		key = (key ^ name.words[i]) * 0x9e3779b97f4a7c15ull;
-	return SLOT(tally_writeback, key, SLOT_TEXT(bdi->dev_name));
-}
-
 static __always_inline void count_pause(const struct bdi_writeback *wb, __u64 ns)
 {
 	const struct backing_dev_info *bdi = BPF_CORE_READ(wb, bdi);
+	__u64 key = text_key(bdi->dev_name);
 	struct writeback_cell *c;
 
-	c = SLOT_CELL(tally_writeback, slot_of(bdi));
+	c = SLOT_CELL(
+		tally_writeback, key ? SLOT(tally_writeback, key, SLOT_TEXT(bdi->dev_name)) : 0);
 	if (c)
 		histogram_count(c->pauses, &c->ns, ns, WRITEBACK_LO, WRITEBACK_HI);
 }

@@ -154,8 +154,8 @@ static uint64_t proc_retransmits(void)
 }
 
 /*
- * Of some tries, in one all must be there: a kernel may be made so that programs don't run while some process does, such
- * as the first one of a virtual machine, and what a timer sends again just then is not counted.
+ * Of some tries, in one all must be there: a kernel may be made so that programs don't run while some process
+ * does, such as the first one of a virtual machine, and what a timer sends again just then is not counted.
  */
 Test(tcp, retransmits_are_those_of_snmp, .init = setup, .fini = teardown)
 {

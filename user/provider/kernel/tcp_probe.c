@@ -32,7 +32,7 @@ static const struct module_metric metrics[] = {
 const struct module module_tcp_probe = {
 	.ops = {.name = "tcp_probe",
 		.help = "round-trip times of TCP connections that live (BPF)",
-		.opt_in = "runs at each segment that comes: some 50 ns",
+		.opt_in = "runs at each segment that comes",
 		MODULE_FUNCTIONS},
 	.elf = tcp_probe_bpf__elf_bytes,
 	.cpu_map = "tally_tcp_probe_cpu",
