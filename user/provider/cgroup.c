@@ -358,7 +358,7 @@ static int walk_texts(void *arg, struct sink *k)
 		} else if (w->c->texts[i].p) {
 			if (w->c->texts[i].p < w->c->texts[i].end && w->c->texts[i].end[-1] != '\n')
 				return -EBADMSG;
-			err = files[i].walk(w->c->texts[i], k);
+			err = files[i].walk(w->c->texts[i], k, &files[i]);
 		}
 		if (!k->changed)
 			w->g->nseries[i] = (uint16_t)(k->n - before);

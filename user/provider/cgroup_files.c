@@ -14,53 +14,44 @@
 #define COUNTER METRIC_COUNTER
 #define GAUGE   METRIC_GAUGE
 
-/* One number of a file: the word before it, the metric, and a label that tells it from others. */
-struct key {
-	const char *word;
-	const struct sink_metric *metric;
-	const char *label, *value;
-	uint64_t factor; /* 0: 1 */
-};
-
-static void put(struct sink *k, const struct sink_metric *m, const char *label, const char *value,
-	uint64_t v)
+static void put(struct sink *k, const struct cgroup_key *key, uint64_t v)
 {
-	struct sink_label labels[2] = {{label, value, label ? strlen(value) : 0}, {NULL}};
+	struct sink_label labels[2] = {
+		{key->label, key->value, key->label ? strlen(key->value) : 0}, {NULL}};
 
-	sink_put(k, m, labels, v);
+	sink_put(k, key->metric, labels, v * (key->factor ? key->factor : 1));
 }
 
-/* Lines of a word and a number, of which those are taken that are in the list, up to a NULL word. */
-static int walk_keys(struct proc_text t, struct sink *k, const struct key *keys)
+/* Lines of a word and a number, of which those are taken that are in the list. */
+static int walk_keys(struct proc_text t, struct sink *k, const struct cgroup_file *file)
 {
 	struct proc_text line, word;
 	uint64_t v;
 
 	while (next_line(&t, &line)) {
-		const struct key *key = keys;
+		const struct cgroup_key *key = file->keys;
 
 		if (!next_word(&line, &word))
 			return -EBADMSG;
-		while (key->word && !is_word(&word, key->word))
+		while (key->metric && !is_word(&word, key->word))
 			key++;
-		if (!key->word)
+		if (!key->metric)
 			continue;
 		if (!next_number(&line, &v))
 			return -EBADMSG;
-		put(k, key->metric, key->label, key->value, v * (key->factor ? key->factor : 1));
+		put(k, key, v);
 	}
 	return 0;
 }
 
-static int walk_number(struct proc_text t, struct sink *k, const struct sink_metric *m,
-	const char *label, const char *value)
+static int walk_number(struct proc_text t, struct sink *k, const struct cgroup_file *file)
 {
 	struct proc_text line;
 	uint64_t v;
 
 	if (!next_line(&t, &line) || !next_number(&line, &v) || !at_end(&line))
 		return -EBADMSG;
-	put(k, m, label, value, v);
+	put(k, file->keys, v);
 	return 0;
 }
 
@@ -84,47 +75,24 @@ static const struct sink_metric throttled_seconds = {"cgroup_cpu_throttled_secon
 	"(cadvisor: container_cpu_cfs_throttled_seconds_total)",
 	COUNTER, -9};
 
-static int walk_cpu_v2(struct proc_text t, struct sink *k)
-{
-	static const struct key keys[] = {
-		{"usage_usec", &cpu_seconds, NULL, NULL, 1000},
-		{"user_usec", &cpu_mode_seconds, "mode", "user", 1000},
-		{"system_usec", &cpu_mode_seconds, "mode", "system", 1000},
-		{"nr_periods", &cpu_periods, NULL, NULL, 0},
-		{"nr_throttled", &throttled_periods, NULL, NULL, 0},
-		{"throttled_usec", &throttled_seconds, NULL, NULL, 1000},
-		{NULL, NULL, NULL, NULL, 0},
-	};
-
-	return walk_keys(t, k, keys);
-}
-
-static int walk_cpu_v1(struct proc_text t, struct sink *k)
-{
-	static const struct key keys[] = {
-		{"nr_periods", &cpu_periods, NULL, NULL, 0},
-		{"nr_throttled", &throttled_periods, NULL, NULL, 0},
-		{"throttled_time", &throttled_seconds, NULL, NULL, 0},
-		{NULL, NULL, NULL, NULL, 0},
-	};
-
-	return walk_keys(t, k, keys);
-}
-
-static int walk_cpuacct_usage(struct proc_text t, struct sink *k)
-{
-	return walk_number(t, k, &cpu_seconds, NULL, NULL);
-}
-
-static int walk_cpuacct_user(struct proc_text t, struct sink *k)
-{
-	return walk_number(t, k, &cpu_mode_seconds, "mode", "user");
-}
-
-static int walk_cpuacct_sys(struct proc_text t, struct sink *k)
-{
-	return walk_number(t, k, &cpu_mode_seconds, "mode", "system");
-}
+static const struct cgroup_key cpu_v2[] = {
+	{"usage_usec", &cpu_seconds, NULL, NULL, 1000},
+	{"user_usec", &cpu_mode_seconds, "mode", "user", 1000},
+	{"system_usec", &cpu_mode_seconds, "mode", "system", 1000},
+	{"nr_periods", &cpu_periods},
+	{"nr_throttled", &throttled_periods},
+	{"throttled_usec", &throttled_seconds, NULL, NULL, 1000},
+	{NULL},
+};
+static const struct cgroup_key cpu_v1[] = {
+	{"nr_periods", &cpu_periods},
+	{"nr_throttled", &throttled_periods},
+	{"throttled_time", &throttled_seconds},
+	{NULL},
+};
+static const struct cgroup_key cpu_usage[] = {{NULL, &cpu_seconds}, {NULL}};
+static const struct cgroup_key cpu_user[] = {{NULL, &cpu_mode_seconds, "mode", "user"}, {NULL}};
+static const struct cgroup_key cpu_system[] = {{NULL, &cpu_mode_seconds, "mode", "system"}, {NULL}};
 
 /* --- memory ----------------------------------------------------------------------------------------- */
 
@@ -145,68 +113,39 @@ static const struct sink_metric page_faults = {"cgroup_page_faults", "",
 	"Page faults; major ones waited for a disk (cadvisor: container_memory_failures_total)",
 	COUNTER};
 
-static int walk_memory_current(struct proc_text t, struct sink *k)
-{
-	return walk_number(t, k, &memory_bytes, NULL, NULL);
-}
-
-static int walk_swap_current(struct proc_text t, struct sink *k)
-{
-	return walk_number(t, k, &swap_bytes, NULL, NULL);
-}
-
-static int walk_memory_events(struct proc_text t, struct sink *k)
-{
-	static const struct key keys[] = {
-		{"low", &memory_events, "event", "low", 0},
-		{"high", &memory_events, "event", "high", 0},
-		{"max", &memory_events, "event", "max", 0},
-		{"oom", &memory_events, "event", "oom", 0},
-		{"oom_kill", &memory_events, "event", "oom_kill", 0},
-		{NULL, NULL, NULL, NULL, 0},
-	};
-
-	return walk_keys(t, k, keys);
-}
-
-static int walk_memory_failcnt(struct proc_text t, struct sink *k)
-{
-	return walk_number(t, k, &memory_events, "event", "max");
-}
-
-static int walk_memory_stat_v2(struct proc_text t, struct sink *k)
-{
-	static const struct key keys[] = {
-		{"anon", &memory_type_bytes, "type", "anon", 0},
-		{"file", &memory_type_bytes, "type", "file", 0},
-		{"kernel", &memory_type_bytes, "type", "kernel", 0},
-		{"slab", &memory_type_bytes, "type", "slab", 0},
-		{"sock", &memory_type_bytes, "type", "sock", 0},
-		{"shmem", &memory_type_bytes, "type", "shmem", 0},
-		{"file_dirty", &memory_type_bytes, "type", "dirty", 0},
-		{"pgfault", &page_faults, "kind", "all", 0},
-		{"pgmajfault", &page_faults, "kind", "major", 0},
-		{NULL, NULL, NULL, NULL, 0},
-	};
-
-	return walk_keys(t, k, keys);
-}
-
-static int walk_memory_stat_v1(struct proc_text t, struct sink *k)
-{
-	static const struct key keys[] = {
-		{"total_cache", &memory_type_bytes, "type", "file", 0},
-		{"total_rss", &memory_type_bytes, "type", "anon", 0},
-		{"total_shmem", &memory_type_bytes, "type", "shmem", 0},
-		{"total_dirty", &memory_type_bytes, "type", "dirty", 0},
-		{"total_swap", &swap_bytes, NULL, NULL, 0},
-		{"total_pgfault", &page_faults, "kind", "all", 0},
-		{"total_pgmajfault", &page_faults, "kind", "major", 0},
-		{NULL, NULL, NULL, NULL, 0},
-	};
-
-	return walk_keys(t, k, keys);
-}
+static const struct cgroup_key memory_current[] = {{NULL, &memory_bytes}, {NULL}};
+static const struct cgroup_key swap_current[] = {{NULL, &swap_bytes}, {NULL}};
+static const struct cgroup_key events[] = {
+	{"low", &memory_events, "event", "low"},
+	{"high", &memory_events, "event", "high"},
+	{"max", &memory_events, "event", "max"},
+	{"oom", &memory_events, "event", "oom"},
+	{"oom_kill", &memory_events, "event", "oom_kill"},
+	{NULL},
+};
+static const struct cgroup_key failcnt[] = {{NULL, &memory_events, "event", "max"}, {NULL}};
+static const struct cgroup_key memory_v2[] = {
+	{"anon", &memory_type_bytes, "type", "anon"},
+	{"file", &memory_type_bytes, "type", "file"},
+	{"kernel", &memory_type_bytes, "type", "kernel"},
+	{"slab", &memory_type_bytes, "type", "slab"},
+	{"sock", &memory_type_bytes, "type", "sock"},
+	{"shmem", &memory_type_bytes, "type", "shmem"},
+	{"file_dirty", &memory_type_bytes, "type", "dirty"},
+	{"pgfault", &page_faults, "kind", "all"},
+	{"pgmajfault", &page_faults, "kind", "major"},
+	{NULL},
+};
+static const struct cgroup_key memory_v1[] = {
+	{"total_cache", &memory_type_bytes, "type", "file"},
+	{"total_rss", &memory_type_bytes, "type", "anon"},
+	{"total_shmem", &memory_type_bytes, "type", "shmem"},
+	{"total_dirty", &memory_type_bytes, "type", "dirty"},
+	{"total_swap", &swap_bytes},
+	{"total_pgfault", &page_faults, "kind", "all"},
+	{"total_pgmajfault", &page_faults, "kind", "major"},
+	{NULL},
+};
 
 /* --- disks ------------------------------------------------------------------------------------------ */
 
@@ -238,30 +177,29 @@ static void name_disk(const struct proc_text *number, char out[DISK_NAME_SIZE])
 	snprintf(out, DISK_NAME_SIZE, "%.60s", name ? name + 1 : target);
 }
 
-static void put_disk(
-	struct sink *k, const struct sink_metric *m, const char *name, const char *op, uint64_t v)
+/* name: of the disk, the label that the file has besides. */
+static void put_disk(struct sink *k, const struct cgroup_file *file, const char *name,
+	const struct cgroup_key *key, uint64_t v)
 {
-	sink_put(k, m,
-		(struct sink_label[]){
-			{"device", name, strlen(name)}, {"op", op, strlen(op)}, {NULL}},
+	sink_put(k, key->metric,
+		(struct sink_label[]){{file->label, name, strlen(name)},
+			{key->label, key->value, strlen(key->value)}, {NULL}},
 		v);
 }
 
+static const struct cgroup_key io_v2[] = {
+	{"rbytes=", &io_bytes, "op", "read"},
+	{"wbytes=", &io_bytes, "op", "write"},
+	{"dbytes=", &io_bytes, "op", "discard"},
+	{"rios=", &io_operations, "op", "read"},
+	{"wios=", &io_operations, "op", "write"},
+	{"dios=", &io_operations, "op", "discard"},
+	{NULL},
+};
+
 /* "8:0 rbytes=90112 wbytes=0 rios=10 wios=0 dbytes=0 dios=0" */
-static int walk_io_v2(struct proc_text t, struct sink *k)
+static int walk_io_v2(struct proc_text t, struct sink *k, const struct cgroup_file *file)
 {
-	static const struct {
-		const char *word;
-		const struct sink_metric *metric;
-		const char *op;
-	} keys[] = {
-		{"rbytes=", &io_bytes, "read"},
-		{"wbytes=", &io_bytes, "write"},
-		{"dbytes=", &io_bytes, "discard"},
-		{"rios=", &io_operations, "read"},
-		{"wios=", &io_operations, "write"},
-		{"dios=", &io_operations, "discard"},
-	};
 	struct proc_text line, number, word;
 	char name[DISK_NAME_SIZE];
 	uint64_t v;
@@ -271,13 +209,13 @@ static int walk_io_v2(struct proc_text t, struct sink *k)
 			return -EBADMSG;
 		name_disk(&number, name);
 		while (next_word(&line, &word)) {
-			for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
-				if (!begins(&word, keys[i].word))
+			for (const struct cgroup_key *key = file->keys; key->metric; key++) {
+				if (!begins(&word, key->word))
 					continue;
-				word.p += strlen(keys[i].word);
+				word.p += strlen(key->word);
 				if (!next_number(&word, &v))
 					return -EBADMSG;
-				put_disk(k, keys[i].metric, name, keys[i].op, v);
+				put_disk(k, file, name, key, v);
 				break;
 			}
 		}
@@ -285,11 +223,22 @@ static int walk_io_v2(struct proc_text t, struct sink *k)
 	return 0;
 }
 
+static const struct cgroup_key blkio_bytes[] = {
+	{"Read", &io_bytes, "op", "read"},
+	{"Write", &io_bytes, "op", "write"},
+	{"Discard", &io_bytes, "op", "discard"},
+	{NULL},
+};
+static const struct cgroup_key blkio_operations[] = {
+	{"Read", &io_operations, "op", "read"},
+	{"Write", &io_operations, "op", "write"},
+	{"Discard", &io_operations, "op", "discard"},
+	{NULL},
+};
+
 /* "8:0 Read 90112", also Write, Sync, Async, Discard and Total, which are other sums; at last "Total 90112". */
-static int walk_blkio(struct proc_text t, struct sink *k, const struct sink_metric *m)
+static int walk_blkio(struct proc_text t, struct sink *k, const struct cgroup_file *file)
 {
-	static const char *const ops[][2] = {
-		{"Read", "read"}, {"Write", "write"}, {"Discard", "discard"}};
 	struct proc_text line, number, word;
 	char name[DISK_NAME_SIZE];
 	uint64_t v;
@@ -297,26 +246,16 @@ static int walk_blkio(struct proc_text t, struct sink *k, const struct sink_metr
 	while (next_line(&t, &line)) {
 		if (!next_word(&line, &number) || !next_word(&line, &word))
 			return -EBADMSG;
-		for (size_t i = 0; i < sizeof(ops) / sizeof(ops[0]); i++) {
-			if (!is_word(&word, ops[i][0]))
+		for (const struct cgroup_key *key = file->keys; key->metric; key++) {
+			if (!is_word(&word, key->word))
 				continue;
 			if (!next_number(&line, &v))
 				return -EBADMSG;
 			name_disk(&number, name);
-			put_disk(k, m, name, ops[i][1], v);
+			put_disk(k, file, name, key, v);
 		}
 	}
 	return 0;
-}
-
-static int walk_blkio_bytes(struct proc_text t, struct sink *k)
-{
-	return walk_blkio(t, k, &io_bytes);
-}
-
-static int walk_blkio_operations(struct proc_text t, struct sink *k)
-{
-	return walk_blkio(t, k, &io_operations);
 }
 
 /* --- the rest ----------------------------------------------------------------------------------------- */
@@ -328,55 +267,48 @@ static const struct sink_metric pressure_seconds = {"cgroup_pressure_seconds", "
 	"(cadvisor: container_pressure_*_seconds_total)",
 	COUNTER, -6};
 
-static int walk_pids(struct proc_text t, struct sink *k)
-{
-	return walk_number(t, k, &tasks, NULL, NULL);
-}
+static const struct cgroup_key pids[] = {{NULL, &tasks}, {NULL}};
+static const struct cgroup_key pressure_cpu[] = {
+	{NULL, &pressure_seconds, "resource", "cpu"}, {NULL}};
+static const struct cgroup_key pressure_memory[] = {
+	{NULL, &pressure_seconds, "resource", "memory"}, {NULL}};
+static const struct cgroup_key pressure_io[] = {
+	{NULL, &pressure_seconds, "resource", "io"}, {NULL}};
 
-static int walk_pressure_cpu(struct proc_text t, struct sink *k)
+static int walk_pressure(struct proc_text t, struct sink *k, const struct cgroup_file *file)
 {
-	return proc_walk_pressure(t, k, &pressure_seconds, "cpu");
-}
-
-static int walk_pressure_memory(struct proc_text t, struct sink *k)
-{
-	return proc_walk_pressure(t, k, &pressure_seconds, "memory");
-}
-
-static int walk_pressure_io(struct proc_text t, struct sink *k)
-{
-	return proc_walk_pressure(t, k, &pressure_seconds, "io");
+	return proc_walk_pressure(t, k, file->keys->metric, file->keys->value);
 }
 
 const struct cgroup_file cgroup_files_v2[] = {
-	{"", "cpu.stat", walk_cpu_v2, .key = true},
-	{"", "memory.current", walk_memory_current},
-	{"", "memory.swap.current", walk_swap_current},
-	{"", "memory.events", walk_memory_events},
-	{"", "io.stat", walk_io_v2},
-	{"", "pids.current", walk_pids},
-	{"", "memory.stat", walk_memory_stat_v2, .slow = true},
-	{"", "cpu.pressure", walk_pressure_cpu, .slow = true},
-	{"", "memory.pressure", walk_pressure_memory, .slow = true},
-	{"", "io.pressure", walk_pressure_io, .slow = true},
+	{"", "cpu.stat", walk_keys, cpu_v2, .key = true},
+	{"", "memory.current", walk_number, memory_current},
+	{"", "memory.swap.current", walk_number, swap_current},
+	{"", "memory.events", walk_keys, events},
+	{"", "io.stat", walk_io_v2, io_v2, "device"},
+	{"", "pids.current", walk_number, pids},
+	{"", "memory.stat", walk_keys, memory_v2, .slow = true},
+	{"", "cpu.pressure", walk_pressure, pressure_cpu, "kind", .slow = true},
+	{"", "memory.pressure", walk_pressure, pressure_memory, "kind", .slow = true},
+	{"", "io.pressure", walk_pressure, pressure_io, "kind", .slow = true},
 	{NULL},
 };
 
 const struct cgroup_file cgroup_files_v1[] = {
-	{"cpuacct", "cpuacct.usage", walk_cpuacct_usage, .key = true},
-	{"cpuacct", "cpuacct.usage_user", walk_cpuacct_user},
-	{"cpuacct", "cpuacct.usage_sys", walk_cpuacct_sys},
-	{"cpu", "cpu.stat", walk_cpu_v1},
-	{"memory", "memory.usage_in_bytes", walk_memory_current},
-	{"memory", "memory.failcnt", walk_memory_failcnt},
-	{"memory", "memory.oom_control", walk_memory_events},
-	{"blkio", "blkio.throttle.io_service_bytes", walk_blkio_bytes},
-	{"blkio", "blkio.throttle.io_serviced", walk_blkio_operations},
-	{"pids", "pids.current", walk_pids},
-	{"memory", "memory.stat", walk_memory_stat_v1, .slow = true},
+	{"cpuacct", "cpuacct.usage", walk_number, cpu_usage, .key = true},
+	{"cpuacct", "cpuacct.usage_user", walk_number, cpu_user},
+	{"cpuacct", "cpuacct.usage_sys", walk_number, cpu_system},
+	{"cpu", "cpu.stat", walk_keys, cpu_v1},
+	{"memory", "memory.usage_in_bytes", walk_number, memory_current},
+	{"memory", "memory.failcnt", walk_number, failcnt},
+	{"memory", "memory.oom_control", walk_keys, events},
+	{"blkio", "blkio.throttle.io_service_bytes", walk_blkio, blkio_bytes, "device"},
+	{"blkio", "blkio.throttle.io_serviced", walk_blkio, blkio_operations, "device"},
+	{"pids", "pids.current", walk_number, pids},
+	{"memory", "memory.stat", walk_keys, memory_v1, .slow = true},
 	/* where systemd has a tree of version 2 beside those of version 1 */
-	{"unified", "cpu.pressure", walk_pressure_cpu, .slow = true},
-	{"unified", "memory.pressure", walk_pressure_memory, .slow = true},
-	{"unified", "io.pressure", walk_pressure_io, .slow = true},
+	{"unified", "cpu.pressure", walk_pressure, pressure_cpu, "kind", .slow = true},
+	{"unified", "memory.pressure", walk_pressure, pressure_memory, "kind", .slow = true},
+	{"unified", "io.pressure", walk_pressure, pressure_io, "kind", .slow = true},
 	{NULL},
 };

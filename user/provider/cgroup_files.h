@@ -7,11 +7,25 @@
 
 #define CGROUP_FILES_MAX 16u
 
+/* One number of a file: the word before it, the metric, and a label that tells it from others. */
+struct cgroup_key {
+	const char *word; /* NULL: the number is all that is there */
+	const struct sink_metric *metric;
+	const char *label, *value;
+	uint64_t factor; /* 0: 1 */
+};
+
+struct cgroup_file;
+/* Puts nothing, or all that the text has. */
+typedef int (*cgroup_walk_fn)(struct proc_text t, struct sink *k, const struct cgroup_file *file);
+
 struct cgroup_file {
 	const char
 		*dir; /* the hierarchy's, under that of all control groups; "" if they share one */
 	const char *name;
-	proc_walk_fn walk; /* puts nothing, or all that the text has */
+	cgroup_walk_fn walk;
+	const struct cgroup_key *keys; /* up to a NULL metric */
+	const char *label; /* one more, whose value stands in the text; NULL: none */
 	bool key; /* changes whenever anything ran in the group */
 	bool slow; /* dear to read: not at each poll */
 };
