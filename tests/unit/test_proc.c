@@ -218,6 +218,27 @@ static void expect_all(void)
 	expect("network_transmit_compressed_total{device=\"eth0\"}", "32");
 }
 
+static const char *help_of(const char *group, const char *name)
+{
+	const struct group *g = polling_group(&snap, group);
+
+	for (size_t i = 0; g && i < g->schema.n; i++)
+		if (!strcmp(g->schema.series[i].name, name))
+			return g->schema.series[i].help;
+	return "?";
+}
+
+/* Names that are in the file only, and the names that node_exporter makes of them. */
+Test(proc, helps_of_families)
+{
+	cr_assert_eq(take(), 0);
+	cr_assert_str_eq(help_of("proc.meminfo", "memory_active_anon_bytes"),
+		"Active(anon) of /proc/meminfo (node_exporter: node_memory_Active_anon_bytes)");
+	cr_assert_str_eq(help_of("proc.vmstat", "vmstat_nr_dirtied"), "nr_dirtied of /proc/vmstat");
+	cr_assert_str_eq(help_of("proc.vmstat", "vmstat_pgfault"),
+		"pgfault of /proc/vmstat (node_exporter: node_vmstat_pgfault)");
+}
+
 Test(proc, values)
 {
 	cr_assert_eq(take(), 0);

@@ -412,12 +412,12 @@ static int read_group(struct cgroups_state *c, struct cgroup *g, uint64_t now)
 	return 0;
 }
 
+static const struct sink_metric groups = {"cgroup_groups", "",
+	"Control groups: alive; ended, whose last values are kept; and left out, over the limit",
+	METRIC_GAUGE};
+
 static int count_groups(void *arg, struct sink *k)
 {
-	static const struct sink_metric groups = {"cgroup_groups", "",
-		"Control groups: alive; ended, whose last values are kept; and left out, over the "
-		"limit",
-		METRIC_GAUGE};
 	const struct cgroups_state *c = arg;
 	const struct {
 		const char *state;
@@ -514,10 +514,38 @@ static int cgroup_open(struct producer *producer, const struct provider_env *env
 	return 0;
 }
 
+static void describe_files(
+	struct describer *d, const struct cgroup_file *files, const char *version)
+{
+	char labels[128], file[128];
+
+	for (; files->name; files++) {
+		snprintf(file, sizeof(file), "%s%s%s%s", files->dir, *files->dir ? "/" : "",
+			files->name, version);
+		for (const struct cgroup_key *key = files->keys; key->metric; key++) {
+			snprintf(labels, sizeof(labels), "cgroup, unit, container%s%s%s%s",
+				files->label ? ", " : "", files->label ? files->label : "",
+				key->label ? ", " : "", key->label ? key->label : "");
+			sink_describe(d, key->metric, labels, file, NULL);
+		}
+	}
+}
+
+static void cgroup_describe(struct describer *d)
+{
+	describe_files(d, cgroup_files_v2, "");
+	describe_files(d, cgroup_files_v1, " (version 1)");
+	sink_describe(d, &groups, "state", "the producer", NULL);
+}
+
 const struct producer_ops producer_cgroup = {
 	.name = "cgroup",
 	.help = "CPU, memory, disks and pressure of control groups",
 	.open = cgroup_open,
 	.get_stats = cgroup_get_stats,
 	.close = cgroup_close,
+	.reads = "Files of each group, most of which are kept open. Of a group in which nothing "
+		 "ran since the poll before only CPU time is read; the rest of it, and memory.stat "
+		 "and pressure of every group, every 10 seconds.",
+	.describe = cgroup_describe,
 };

@@ -7,6 +7,7 @@
 #include "user/provider/proc.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -179,10 +180,22 @@ static int proc_get_stats(struct producer *producer, struct snapshot *s)
 	return first_err;
 }
 
+static void proc_describe(struct describer *d)
+{
+	char file[64];
+
+	for (const struct proc_source *s = proc_sources; s->path; s++) {
+		snprintf(file, sizeof(file), "/proc/%s", s->path);
+		s->describe(d, file);
+	}
+}
+
 const struct producer_ops producer_proc = {
 	.name = "proc",
 	.help = "CPU times, memory, disks, network and load from /proc",
 	.open = proc_open,
 	.get_stats = proc_get_stats,
 	.close = proc_close,
+	.reads = "The files are kept open; a poll reads each of them once, as a whole.",
+	.describe = proc_describe,
 };

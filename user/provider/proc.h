@@ -17,11 +17,14 @@ struct proc_text {
  * is used.
  */
 typedef int (*proc_walk_fn)(struct proc_text t, struct sink *k);
+/* Tells of all that the file may hold; `file` is what people call it. */
+typedef void (*proc_describe_fn)(struct describer *d, const char *file);
 
 struct proc_source {
 	const char *path; /* under the proc directory */
 	const char *group; /* "proc.stat" */
 	proc_walk_fn walk;
+	proc_describe_fn describe;
 	bool optional; /* many kernels don't have it: nothing is said then */
 };
 /* A NULL path ends the list. */
@@ -32,9 +35,14 @@ int proc_walk_snmp(struct proc_text t, struct sink *k);
 int proc_walk_netstat(struct proc_text t, struct sink *k);
 int proc_walk_sockstat(struct proc_text t, struct sink *k);
 int proc_walk_softnet(struct proc_text t, struct sink *k);
+void proc_describe_snmp(struct describer *d, const char *file);
+void proc_describe_netstat(struct describer *d, const char *file);
+void proc_describe_sockstat(struct describer *d, const char *file);
+void proc_describe_softnet(struct describer *d, const char *file);
 
 /* A line of meminfo: of the machine, or with `node` of one of its nodes. */
 int proc_walk_memory_line(struct proc_text line, const struct sink_label *node, struct sink *k);
+void proc_describe_memory(struct describer *d, bool of_node, const char *file);
 
 /* Of the machine or of a control group: labels kind and resource. */
 int proc_walk_pressure(

@@ -236,16 +236,43 @@ int proc_walk_netstat(struct proc_text t, struct sink *k)
 	return walk_protocols(t, netstat, k);
 }
 
+static void describe_protocols(
+	struct describer *d, const struct protocol_metric *table, const char *file)
+{
+	char where[64];
+
+	for (; table->key; table++) {
+		snprintf(where, sizeof(where), "%s %s", table->protocol, table->key);
+		sink_describe(d, &table->metric, NULL, file, where);
+	}
+}
+
+void proc_describe_snmp(struct describer *d, const char *file)
+{
+	describe_protocols(d, snmp, file);
+}
+
+void proc_describe_netstat(struct describer *d, const char *file)
+{
+	describe_protocols(d, netstat, file);
+}
+
 /* --- sockstat ----------------------------------------------------------------------------------- */
+
+static const struct sink_metric sockets = {"sockets", "",
+	"Sockets, by protocol and state (node_exporter: node_sockstat_*)", METRIC_GAUGE};
+static const struct sink_metric socket_memory = {"socket_memory_bytes", "bytes",
+	"Memory of sockets, by protocol (node_exporter: node_sockstat_*_mem_bytes)", METRIC_GAUGE};
+
+void proc_describe_sockstat(struct describer *d, const char *file)
+{
+	sink_describe(d, &sockets, "protocol, state", file, NULL);
+	sink_describe(d, &socket_memory, "protocol", file, "mem");
+}
 
 /* "TCP: inuse 5 orphan 0 tw 0 alloc 7 mem 1"; mem is in pages. */
 static int walk_sockets(const struct proc_text *protocol, struct proc_text *line, struct sink *k)
 {
-	static const struct sink_metric sockets = {"sockets", "",
-		"Sockets, by protocol and state (node_exporter: node_sockstat_*)", METRIC_GAUGE};
-	static const struct sink_metric memory = {"socket_memory_bytes", "bytes",
-		"Memory of sockets, by protocol (node_exporter: node_sockstat_*_mem_bytes)",
-		METRIC_GAUGE};
 	const struct sink_label name = {"protocol", protocol->p, length(protocol) - 1};
 	struct proc_text state;
 	uint64_t v;
@@ -254,7 +281,7 @@ static int walk_sockets(const struct proc_text *protocol, struct proc_text *line
 		if (!next_number(line, &v))
 			return -EBADMSG;
 		if (is_word(&state, "mem"))
-			sink_put(k, &memory, (struct sink_label[]){name, {NULL}},
+			sink_put(k, &socket_memory, (struct sink_label[]){name, {NULL}},
 				v * (uint64_t)sysconf(_SC_PAGESIZE));
 		else if (!is_word(&state, "memory"))
 			sink_put(k, &sockets,
@@ -281,6 +308,26 @@ int proc_walk_sockstat(struct proc_text t, struct sink *k)
 
 /* --- softnet_stat --------------------------------------------------------------------------------- */
 
+static const struct sink_metric softnet[3] = {
+	{"softnet_packets", "",
+		"Packets taken in by a CPU (node_exporter: node_softnet_processed_total)",
+		METRIC_COUNTER},
+	{"softnet_drops", "",
+		"Packets dropped, a CPU's backlog being full "
+		"(node_exporter: node_softnet_dropped_total)",
+		METRIC_COUNTER},
+	{"softnet_squeezes", "",
+		"Times that a CPU left packets for later, for want of time "
+		"(node_exporter: node_softnet_times_squeezed_total)",
+		METRIC_COUNTER},
+};
+
+void proc_describe_softnet(struct describer *d, const char *file)
+{
+	for (size_t i = 0; i < 3; i++)
+		sink_describe(d, &softnet[i], "cpu", file, NULL);
+}
+
 static bool next_hex(struct proc_text *t, uint64_t *ret)
 {
 	struct proc_text w;
@@ -306,20 +353,6 @@ static bool next_hex(struct proc_text *t, uint64_t *ret)
 /* A line for each CPU that is on, of numbers of 32 bits; the 13th, since 5.10, is the CPU's own number. */
 int proc_walk_softnet(struct proc_text t, struct sink *k)
 {
-	static const struct sink_metric metrics[3] = {
-		{"softnet_packets", "",
-			"Packets taken in by a CPU "
-			"(node_exporter: node_softnet_processed_total)",
-			METRIC_COUNTER},
-		{"softnet_drops", "",
-			"Packets dropped, a CPU's backlog being full "
-			"(node_exporter: node_softnet_dropped_total)",
-			METRIC_COUNTER},
-		{"softnet_squeezes", "",
-			"Times that a CPU left packets for later, for want of time "
-			"(node_exporter: node_softnet_times_squeezed_total)",
-			METRIC_COUNTER},
-	};
 	struct proc_text line;
 	char cpu[24];
 
@@ -336,7 +369,7 @@ int proc_walk_softnet(struct proc_text t, struct sink *k)
 			number = v[12];
 		snprintf(cpu, sizeof(cpu), "%llu", (unsigned long long)number);
 		for (size_t i = 0; i < 3; i++)
-			sink_put(k, &metrics[i],
+			sink_put(k, &softnet[i],
 				(struct sink_label[]){{"cpu", cpu, strlen(cpu)}, {NULL}}, v[i]);
 	}
 	return 0;

@@ -54,35 +54,43 @@ static int walk_cpu(const struct proc_text *name, struct proc_text *line, struct
 	return 0;
 }
 
+static const struct {
+	const char *word;
+	struct sink_metric metric;
+} single[] = {
+	{"intr", {"interrupts", "", "Interrupts served (node_exporter: node_intr_total)",
+			 METRIC_COUNTER}},
+	{"ctxt", {"context_switches", "",
+			 "Context switches on all CPUs (node_exporter: "
+			 "node_context_switches_total)",
+			 METRIC_COUNTER}},
+	{"btime", {"boot_time_seconds", "seconds",
+			  "When the machine started, as Unix time (node_exporter: "
+			  "node_boot_time_seconds)",
+			  METRIC_GAUGE}},
+	{"processes",
+		{"forks", "", "Processes and threads created (node_exporter: node_forks_total)",
+			METRIC_COUNTER}},
+	{"procs_running", {"processes_running", "",
+				  "Threads that run or wait for a CPU (node_exporter: "
+				  "node_procs_running)",
+				  METRIC_GAUGE}},
+	{"procs_blocked", {"processes_blocked", "",
+				  "Threads blocked until I/O completes (node_exporter: "
+				  "node_procs_blocked)",
+				  METRIC_GAUGE}},
+};
+
+static void describe_stat(struct describer *d, const char *file)
+{
+	sink_describe(d, &cpu_seconds, "cpu, mode", file, "cpu*");
+	sink_describe(d, &cpu_guest_seconds, "cpu, mode", file, "cpu*");
+	for (size_t i = 0; i < sizeof(single) / sizeof(single[0]); i++)
+		sink_describe(d, &single[i].metric, NULL, file, single[i].word);
+}
+
 static int walk_stat(struct proc_text t, struct sink *k)
 {
-	static const struct {
-		const char *word;
-		struct sink_metric metric;
-	} single[] = {
-		{"intr", {"interrupts", "", "Interrupts served (node_exporter: node_intr_total)",
-				 METRIC_COUNTER}},
-		{"ctxt", {"context_switches", "",
-				 "Context switches on all CPUs (node_exporter: "
-				 "node_context_switches_total)",
-				 METRIC_COUNTER}},
-		{"btime", {"boot_time_seconds", "seconds",
-				  "When the machine started, as Unix time (node_exporter: "
-				  "node_boot_time_seconds)",
-				  METRIC_GAUGE}},
-		{"processes",
-			{"forks", "",
-				"Processes and threads created (node_exporter: node_forks_total)",
-				METRIC_COUNTER}},
-		{"procs_running", {"processes_running", "",
-					  "Threads that run or wait for a CPU (node_exporter: "
-					  "node_procs_running)",
-					  METRIC_GAUGE}},
-		{"procs_blocked", {"processes_blocked", "",
-					  "Threads blocked until I/O completes (node_exporter: "
-					  "node_procs_blocked)",
-					  METRIC_GAUGE}},
-	};
 	struct proc_text line, word;
 	uint64_t v;
 	int err = 0;
@@ -117,15 +125,37 @@ static void spell_out(char *name, size_t size)
 
 /* --- meminfo --------------------------------------------------------------------------------- */
 
-/*
- * MemTotal -> memory_total, Active(anon) -> memory_active_anon, SwapFree -> memory_swap_free; of a node
- * numa_memory_total. out has room for `size`; false if the name does not fit or is none.
- */
-static bool memory_name(struct proc_text key, const struct sink_label *node, char *out, size_t size)
+/* Of the machine, and of a node. node_exporter has the kernel's names, Active(anon) as Active_anon. */
+static const struct sink_metric memory_amounts[2] = {
+	{"memory_*_bytes", "bytes", "* of /proc/meminfo (node_exporter: node_memory_*_bytes)",
+		METRIC_GAUGE},
+	{"numa_memory_*_bytes", "bytes",
+		"* of a node's meminfo (node_exporter: node_memory_numa_*)", METRIC_GAUGE}};
+static const struct sink_metric memory_huge_pages[2] = {
+	{"memory_huge_pages", "", "Huge pages of the default size, by state", METRIC_GAUGE},
+	{"numa_memory_huge_pages", "", "Huge pages of a node of the default size, by state",
+		METRIC_GAUGE}};
+
+void proc_describe_memory(struct describer *d, bool of_node, const char *file)
 {
-	size_t n = (size_t)snprintf(out, size, node ? "numa_memory_" : "memory_");
-	size_t prefix = n;
+	sink_describe(d, &memory_amounts[of_node], of_node ? "node" : NULL, file, NULL);
+	sink_describe(d, &memory_huge_pages[of_node], of_node ? "node, state" : "state", file,
+		"HugePages_*");
+}
+
+static void describe_meminfo(struct describer *d, const char *file)
+{
+	proc_describe_memory(d, false, file);
+}
+
+/*
+ * What a family's name has for MemTotal: total; for Active(anon): active_anon; for SwapFree: swap_free. out has
+ * room for `size`; false if it does not fit or is none.
+ */
+static bool memory_name(struct proc_text key, char *out, size_t size)
+{
 	char before = '_';
+	size_t n = 0;
 
 	if (begins(&key, "Mem") && length(&key) > 3)
 		key.p += 3;
@@ -137,23 +167,18 @@ static bool memory_name(struct proc_text key, const struct sink_label *node, cha
 		before = c;
 		if (isalnum((unsigned char)c))
 			out[n++] = (char)tolower((unsigned char)c);
-		else if (out[n - 1] != '_')
+		else if (n && out[n - 1] != '_')
 			out[n++] = '_';
 	}
-	while (out[n - 1] == '_')
+	while (n && out[n - 1] == '_')
 		n--;
 	out[n] = '\0';
-	return key.p == key.end && n > prefix;
+	return key.p == key.end && n;
 }
 
 static int put_huge_pages(
 	struct proc_text key, const struct sink_label *node, uint64_t v, struct sink *k)
 {
-	static const struct sink_metric
-		of_all = {"memory_huge_pages", "", "Huge pages of the default size, by state",
-			METRIC_GAUGE},
-		of_node = {"numa_memory_huge_pages", "",
-			"Huge pages of a node of the default size, by state", METRIC_GAUGE};
 	const size_t prefix = strlen("HugePages_");
 	char state[32];
 	struct sink_label labels[3] = {{"state", state}};
@@ -164,32 +189,32 @@ static int put_huge_pages(
 		state[labels[0].len++] = (char)tolower((unsigned char)*p);
 	if (node)
 		labels[1] = *node;
-	sink_put(k, node ? &of_node : &of_all, labels, v);
+	sink_put(k, &memory_huge_pages[node != NULL], labels, v);
 	return 0;
 }
 
-/* node_exporter has the kernel's names, Active(anon) as Active_anon. */
-static void memory_help(struct proc_text key, const struct sink_label *node, char *out, size_t size)
+static void memory_help(struct proc_text key, const char *family, char *out, size_t size)
 {
-	size_t n = (size_t)snprintf(out, size, "%.*s of %s (node_exporter: node_memory_%s",
-		(int)length(&key), key.p, node ? "a node's meminfo" : "/proc/meminfo",
-		node ? "numa_" : "");
+	char word[80], exported[80];
+	size_t n = 0;
 
-	for (; key.p < key.end && n + 1 < size; key.p++)
-		if (*key.p != ')')
-			out[n++] = *key.p == '(' ? '_' : *key.p;
-	snprintf(out + n, size - n, node ? ")" : "_bytes)");
+	snprintf(word, sizeof(word), "%.*s", (int)length(&key), key.p);
+	for (const char *c = word; *c; c++)
+		if (*c != ')')
+			exported[n++] = *c == '(' ? '_' : *c;
+	exported[n] = '\0';
+	sink_fill(out, size, family, word, exported);
 }
 
 /* "MemTotal:       16336988 kB"; those without kB count huge pages. */
 int proc_walk_memory_line(struct proc_text line, const struct sink_label *node, struct sink *k)
 {
 	const struct sink_label labels[2] = {node ? *node : (struct sink_label){NULL}};
+	const struct sink_metric *family = &memory_amounts[node != NULL];
+	struct sink_metric m = *family;
 	struct proc_text key, unit;
-	char name[80], help[160];
-	struct sink_metric m = {name, "bytes", help, METRIC_GAUGE};
+	char word[64], name[96], help[240];
 	uint64_t v;
-	size_t n;
 
 	if (!next_word(&line, &key) || length(&key) < 2 || key.end[-1] != ':' ||
 		!next_number(&line, &v))
@@ -198,14 +223,14 @@ int proc_walk_memory_line(struct proc_text line, const struct sink_label *node, 
 	if (at_end(&line))
 		return put_huge_pages(key, node, v, k);
 	if (!next_word(&line, &unit) || !is_word(&unit, "kB") || !at_end(&line) ||
-		__builtin_mul_overflow(v, 1024, &v) ||
-		!memory_name(key, node, name, sizeof(name) - 8))
+		__builtin_mul_overflow(v, 1024, &v) || !memory_name(key, word, sizeof(word)))
 		return -EBADMSG;
-	n = strlen(name);
-	snprintf(name + n, sizeof(name) - n, "_bytes");
+	sink_fill(name, sizeof(name), family->name, word, word);
 	spell_out(name, sizeof(name));
+	m.name = name;
+	m.help = help;
 	if (k->build)
-		memory_help(key, node, help, sizeof(help));
+		memory_help(key, family->help, help, sizeof(help));
 	sink_put(k, &m, labels, v);
 	return 0;
 }
@@ -249,28 +274,43 @@ static bool is_exported(const struct proc_text *key)
 		       !memcmp(key->end - strlen(fault), fault, strlen(fault)));
 }
 
+static const struct {
+	struct sink_metric metric;
+	const char *which; /* for people */
+} vmstat_families[] = {
+	{{"vmstat_*", "", "* of /proc/vmstat", METRIC_GAUGE}, "amounts"},
+	{{"vmstat_*", "", "* of /proc/vmstat", METRIC_COUNTER}, "other events"},
+	{{"vmstat_*", "", "* of /proc/vmstat (node_exporter: node_vmstat_*)", METRIC_COUNTER},
+		"pgpg*, pswp*, pg*fault, oom_kill"},
+};
+
+static void describe_vmstat(struct describer *d, const char *file)
+{
+	for (size_t i = 0; i < sizeof(vmstat_families) / sizeof(vmstat_families[0]); i++)
+		sink_describe(d, &vmstat_families[i].metric, NULL, file, vmstat_families[i].which);
+}
+
 static int walk_vmstat(struct proc_text t, struct sink *k)
 {
 	struct proc_text line, key;
-	char name[80] = "vmstat_", help[240];
-	struct sink_metric m = {name, "", help};
+	char word[64], name[96], help[240];
 	uint64_t v;
 
 	while (next_line(&t, &line)) {
-		if (!next_word(&line, &key) || length(&key) >= 64 || !next_number(&line, &v) ||
-			!at_end(&line))
+		struct sink_metric m;
+
+		if (!next_word(&line, &key) || length(&key) >= sizeof(word) ||
+			!next_number(&line, &v) || !at_end(&line))
 			return -EBADMSG;
-		memcpy(name + 7, key.p, length(&key));
-		name[7 + length(&key)] = '\0';
-		if (k->build) {
-			m.type = is_event(&key) ? METRIC_COUNTER : METRIC_GAUGE;
-			snprintf(help, sizeof(help),
-				is_exported(&key)
-					? "%s of /proc/vmstat (node_exporter: node_vmstat_%s)"
-					: "%s of /proc/vmstat",
-				name + 7, name + 7);
-		}
+		memcpy(word, key.p, length(&key));
+		word[length(&key)] = '\0';
+		m = vmstat_families[k->build ? is_event(&key) + is_exported(&key) : 0].metric;
+		sink_fill(name, sizeof(name), m.name, word, word);
+		if (k->build)
+			sink_fill(help, sizeof(help), m.help, word, word);
 		spell_out(name, sizeof(name));
+		m.name = name;
+		m.help = help;
 		sink_put(k, &m, NULL, v);
 	}
 	return 0;
@@ -294,25 +334,32 @@ static bool next_hundredths(struct proc_text *t, uint64_t *ret)
 	return true;
 }
 
+static const struct sink_metric loads[] = {
+	{"load1", "",
+		"Threads that run, wait or are blocked, mean of 1 minute (node_exporter: "
+		"node_load1)",
+		METRIC_GAUGE, -2},
+	{"load5", "",
+		"Threads that run, wait or are blocked, mean of 5 minutes (node_exporter: "
+		"node_load5)",
+		METRIC_GAUGE, -2},
+	{"load15", "",
+		"Threads that run, wait or are blocked, mean of 15 minutes (node_exporter: "
+		"node_load15)",
+		METRIC_GAUGE, -2},
+};
+static const struct sink_metric threads = {"threads", "", "Threads that exist", METRIC_GAUGE};
+
+static void describe_loadavg(struct describer *d, const char *file)
+{
+	for (size_t i = 0; i < 3; i++)
+		sink_describe(d, &loads[i], NULL, file, NULL);
+	sink_describe(d, &threads, NULL, file, NULL);
+}
+
 /* "0.86 0.64 0.35 2/91 2134": load over 1, 5, 15 minutes; running / all threads; newest pid */
 static int walk_loadavg(struct proc_text t, struct sink *k)
 {
-	static const struct sink_metric loads[] = {
-		{"load1", "",
-			"Threads that run, wait or are blocked, mean of 1 minute (node_exporter: "
-			"node_load1)",
-			METRIC_GAUGE, -2},
-		{"load5", "",
-			"Threads that run, wait or are blocked, mean of 5 minutes (node_exporter: "
-			"node_load5)",
-			METRIC_GAUGE, -2},
-		{"load15", "",
-			"Threads that run, wait or are blocked, mean of 15 minutes (node_exporter: "
-			"node_load15)",
-			METRIC_GAUGE, -2},
-	};
-	static const struct sink_metric threads = {
-		"threads", "", "Threads that exist", METRIC_GAUGE};
 	struct proc_text line, word, all;
 	const char *slash;
 	uint64_t v;
@@ -343,6 +390,14 @@ struct column {
 	struct sink_metric metric;
 	uint32_t factor;
 };
+
+static void describe_columns(struct describer *d, const struct column *columns, size_t n,
+	const struct sink_metric *count, const char *file)
+{
+	for (size_t i = 0; i < n; i++)
+		sink_describe(d, &columns[i].metric, "device", file, NULL);
+	sink_describe(d, count, NULL, file, NULL);
+}
 
 static int put_columns(struct sink *k, const struct proc_text *device, const struct column *columns,
 	const uint64_t *values, size_t n)
@@ -430,11 +485,17 @@ static const struct column disk_columns[] = {
 #define DISK_COLUMNS     (sizeof(disk_columns) / sizeof(disk_columns[0]))
 #define DISK_COLUMNS_MIN 11u /* before kernel 4.18 */
 
+static const struct sink_metric disk_count = {
+	"disk_devices", "", "Disks that were ever used; the first 400 are series", METRIC_GAUGE};
+
+static void describe_diskstats(struct describer *d, const char *file)
+{
+	describe_columns(d, disk_columns, DISK_COLUMNS, &disk_count, file);
+}
+
 /* "254 0 vda reads merged ..."; devices that were never used (loop3, ram0) are no series. */
 static int walk_diskstats(struct proc_text t, struct sink *k)
 {
-	static const struct sink_metric count = {"disk_devices", "",
-		"Disks that were ever used; the first 400 are series", METRIC_GAUGE};
 	uint64_t values[DISK_COLUMNS], number, devices = 0;
 	struct proc_text line, device;
 
@@ -454,7 +515,7 @@ static int walk_diskstats(struct proc_text t, struct sink *k)
 		if (++devices <= DEVICES_MAX && put_columns(k, &device, disk_columns, values, n))
 			return -EBADMSG;
 	}
-	sink_put(k, &count, NULL, devices);
+	sink_put(k, &disk_count, NULL, devices);
 	return 0;
 }
 
@@ -526,11 +587,17 @@ static const struct column network_columns[] = {
 };
 #define NETWORK_COLUMNS (sizeof(network_columns) / sizeof(network_columns[0]))
 
+static const struct sink_metric network_count = {
+	"network_devices", "", "Network interfaces; the first 400 are series", METRIC_GAUGE};
+
+static void describe_net_dev(struct describer *d, const char *file)
+{
+	describe_columns(d, network_columns, NETWORK_COLUMNS, &network_count, file);
+}
+
 /* Two lines of headings with bars, then "  eth0: bytes packets ..." */
 static int walk_net_dev(struct proc_text t, struct sink *k)
 {
-	static const struct sink_metric count = {"network_devices", "",
-		"Network interfaces; the first 400 are series", METRIC_GAUGE};
 	uint64_t values[NETWORK_COLUMNS], devices = 0;
 	struct proc_text line, device;
 
@@ -554,11 +621,19 @@ static int walk_net_dev(struct proc_text t, struct sink *k)
 			put_columns(k, &device, network_columns, values, NETWORK_COLUMNS))
 			return -EBADMSG;
 	}
-	sink_put(k, &count, NULL, devices);
+	sink_put(k, &network_count, NULL, devices);
 	return 0;
 }
 
 /* --- one column for each CPU -------------------------------------------------------------------- */
+
+static const struct sink_metric softirqs = {
+	"softirqs", "", "Soft interrupts served, by type and CPU", METRIC_COUNTER};
+
+static void describe_softirqs(struct describer *d, const char *file)
+{
+	sink_describe(d, &softirqs, "type, cpu", file, NULL);
+}
 
 /*
  * "      CPU0  CPU1", then "  NET_RX:  15  7". The columns are possible CPUs, most of which may never come:
@@ -566,8 +641,6 @@ static int walk_net_dev(struct proc_text t, struct sink *k)
  */
 static int walk_softirqs(struct proc_text t, struct sink *k)
 {
-	static const struct sink_metric metric = {
-		"softirqs", "", "Soft interrupts served, by type and CPU", METRIC_COUNTER};
 	struct proc_text line, heads, name, head;
 	char type[32];
 	uint64_t v;
@@ -590,7 +663,7 @@ static int walk_softirqs(struct proc_text t, struct sink *k)
 			labels[0].value = head.p + 3;
 			labels[0].len = length(&head) - 3;
 			if (v)
-				sink_put(k, &metric, labels, v);
+				sink_put(k, &softirqs, labels, v);
 		}
 	}
 	return 0;
@@ -598,26 +671,33 @@ static int walk_softirqs(struct proc_text t, struct sink *k)
 
 /* --- schedstat -------------------------------------------------------------------------------- */
 
+static const struct sink_metric schedstat[] = {
+	{"schedstat_running_seconds", "seconds",
+		"Time that tasks ran on a CPU "
+		"(node_exporter: node_schedstat_running_seconds_total)",
+		METRIC_COUNTER, -9},
+	{"schedstat_waiting_seconds", "seconds",
+		"Time that tasks waited for a CPU "
+		"(node_exporter: node_schedstat_waiting_seconds_total)",
+		METRIC_COUNTER, -9},
+	{"schedstat_timeslices", "",
+		"Times that a task got a CPU "
+		"(node_exporter: node_schedstat_timeslices_total)",
+		METRIC_COUNTER},
+};
+
+static void describe_schedstat(struct describer *d, const char *file)
+{
+	for (size_t i = 0; i < 3; i++)
+		sink_describe(d, &schedstat[i], "cpu", file, "cpu*");
+}
+
 /*
  * "cpu3 0 0 0 0 0 0 running waiting timeslices", in ns, of Documentation/scheduler/sched-stats.rst; lines of
  * domains are between. Kernels without CONFIG_SCHEDSTATS have no such file.
  */
 static int walk_schedstat(struct proc_text t, struct sink *k)
 {
-	static const struct sink_metric metrics[] = {
-		{"schedstat_running_seconds", "seconds",
-			"Time that tasks ran on a CPU "
-			"(node_exporter: node_schedstat_running_seconds_total)",
-			METRIC_COUNTER, -9},
-		{"schedstat_waiting_seconds", "seconds",
-			"Time that tasks waited for a CPU "
-			"(node_exporter: node_schedstat_waiting_seconds_total)",
-			METRIC_COUNTER, -9},
-		{"schedstat_timeslices", "",
-			"Times that a task got a CPU "
-			"(node_exporter: node_schedstat_timeslices_total)",
-			METRIC_COUNTER},
-	};
 	struct proc_text line, name;
 
 	while (next_line(&t, &line)) {
@@ -631,7 +711,7 @@ static int walk_schedstat(struct proc_text t, struct sink *k)
 			if (!next_number(&line, &v[i]))
 				return -EBADMSG;
 		for (size_t i = 0; i < 3; i++)
-			sink_put(k, &metrics[i],
+			sink_put(k, &schedstat[i],
 				(struct sink_label[]){
 					{"cpu", name.p + 3, length(&name) - 3}, {NULL}},
 				v[6 + i]);
@@ -667,14 +747,19 @@ int proc_walk_pressure(
 	return 0;
 }
 
+static const struct sink_metric pressure_seconds = {"pressure_stall_seconds", "seconds",
+	"Time that some or all tasks waited for a resource "
+	"(node_exporter: node_pressure_*_seconds_total)",
+	METRIC_COUNTER, -6};
+
+static void describe_pressure(struct describer *d, const char *file)
+{
+	sink_describe(d, &pressure_seconds, "resource, kind", file, NULL);
+}
+
 static int walk_pressure(struct proc_text t, struct sink *k, const char *resource)
 {
-	static const struct sink_metric metric = {"pressure_stall_seconds", "seconds",
-		"Time that some or all tasks waited for a resource "
-		"(node_exporter: node_pressure_*_seconds_total)",
-		METRIC_COUNTER, -6};
-
-	return proc_walk_pressure(t, k, &metric, resource);
+	return proc_walk_pressure(t, k, &pressure_seconds, resource);
 }
 
 static int walk_pressure_cpu(struct proc_text t, struct sink *k)
@@ -695,21 +780,21 @@ static int walk_pressure_irq(struct proc_text t, struct sink *k)
 }
 
 const struct proc_source proc_sources[] = {
-	{"stat", "proc.stat", walk_stat},
-	{"meminfo", "proc.meminfo", walk_meminfo},
-	{"vmstat", "proc.vmstat", walk_vmstat},
-	{"loadavg", "proc.loadavg", walk_loadavg},
-	{"diskstats", "proc.diskstats", walk_diskstats},
-	{"net/dev", "proc.net.dev", walk_net_dev},
-	{"softirqs", "proc.softirqs", walk_softirqs},
-	{"schedstat", "proc.schedstat", walk_schedstat, true},
-	{"pressure/cpu", "proc.pressure.cpu", walk_pressure_cpu},
-	{"pressure/memory", "proc.pressure.memory", walk_pressure_memory},
-	{"pressure/io", "proc.pressure.io", walk_pressure_io},
-	{"pressure/irq", "proc.pressure.irq", walk_pressure_irq, true},
-	{"net/snmp", "proc.net.snmp", proc_walk_snmp},
-	{"net/netstat", "proc.net.netstat", proc_walk_netstat},
-	{"net/sockstat", "proc.net.sockstat", proc_walk_sockstat},
-	{"net/softnet_stat", "proc.net.softnet_stat", proc_walk_softnet},
+	{"stat", "proc.stat", walk_stat, describe_stat},
+	{"meminfo", "proc.meminfo", walk_meminfo, describe_meminfo},
+	{"vmstat", "proc.vmstat", walk_vmstat, describe_vmstat},
+	{"loadavg", "proc.loadavg", walk_loadavg, describe_loadavg},
+	{"diskstats", "proc.diskstats", walk_diskstats, describe_diskstats},
+	{"net/dev", "proc.net.dev", walk_net_dev, describe_net_dev},
+	{"softirqs", "proc.softirqs", walk_softirqs, describe_softirqs},
+	{"schedstat", "proc.schedstat", walk_schedstat, describe_schedstat, true},
+	{"pressure/cpu", "proc.pressure.cpu", walk_pressure_cpu, describe_pressure},
+	{"pressure/memory", "proc.pressure.memory", walk_pressure_memory, describe_pressure},
+	{"pressure/io", "proc.pressure.io", walk_pressure_io, describe_pressure},
+	{"pressure/irq", "proc.pressure.irq", walk_pressure_irq, describe_pressure, true},
+	{"net/snmp", "proc.net.snmp", proc_walk_snmp, proc_describe_snmp},
+	{"net/netstat", "proc.net.netstat", proc_walk_netstat, proc_describe_netstat},
+	{"net/sockstat", "proc.net.sockstat", proc_walk_sockstat, proc_describe_sockstat},
+	{"net/softnet_stat", "proc.net.softnet_stat", proc_walk_softnet, proc_describe_softnet},
 	{0},
 };

@@ -20,6 +20,7 @@
 #include "user/lib/err.h"
 #include "user/lib/stream.h"
 #include "user/provider/budget.h"
+#include "user/provider/describe.h"
 
 struct provider;
 struct registry;
@@ -59,6 +60,9 @@ struct producer_ops {
 	 * errno value if they could not be attached: then none is. Required with programs_ns.
 	 */
 	int (*hold)(struct producer *p, bool held);
+	/* For docs/kernel-metrics.md: how a poll reads, in sentences, and every metric that it may show. */
+	const char *reads;
+	void (*describe)(struct describer *d);
 };
 
 struct producer {

@@ -2,6 +2,7 @@
 /* Groups whose series are somebody else's from time to time. */
 #include "user/provider/seat.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -83,4 +84,23 @@ int seat_take(struct group *g, const char *name, const struct seat_metric *metri
 	g->values = values;
 	g->version++;
 	return 0;
+}
+
+void seat_describe(
+	struct describer *d, const struct seat_metric *metrics, size_t nmetrics, const char *labels)
+{
+	for (size_t i = 0; i < nmetrics; i++) {
+		const struct seat_metric *m = &metrics[i];
+		char all[128];
+
+		snprintf(all, sizeof(all), "%s%s%s", labels ? labels : "",
+			labels && m->label ? ", " : "", m->label ? m->label : "");
+		d->tell(d, &(struct metric_doc){.name = m->name,
+				   .unit = m->unit,
+				   .help = m->help,
+				   .labels = all,
+				   .source = m->source,
+				   .type = m->type,
+				   .scale = m->scale});
+	}
 }

@@ -9,12 +9,14 @@
 #define TALLY_USER_PROVIDER_SEAT_H
 
 #include "user/lib/stream.h"
+#include "user/provider/describe.h"
 
 struct seat_metric {
 	const char *name, *unit, *help;
 	uint8_t type; /* enum metric_type */
 	int8_t scale;
 	const char *label, *value; /* one more label; may be NULL */
+	const char *source; /* where the kernel has it from: for people */
 };
 
 /* Labels of all series of a seat. A value that is "" is no label; one that is no valid text is made so. */
@@ -29,5 +31,8 @@ struct seat_label {
  */
 int seat_take(struct group *g, const char *name, const struct seat_metric *metrics, size_t nmetrics,
 	const struct seat_label *labels, size_t nlabels, uint64_t start_ns, uint32_t interval_ms);
+/* labels: of all series of a seat, see struct metric_doc. */
+void seat_describe(struct describer *d, const struct seat_metric *metrics, size_t nmetrics,
+	const char *labels);
 
 #endif

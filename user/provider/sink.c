@@ -3,6 +3,7 @@
 #include "user/provider/sink.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -245,4 +246,40 @@ void sink_release(struct sink *k)
 	free(k->shape);
 	free(k->seen);
 	*k = (struct sink){0};
+}
+
+/* --- texts ------------------------------------------------------------------------------------- */
+
+static size_t append(char *out, size_t n, size_t size, const char *text, size_t len)
+{
+	len = len < size - n ? len : size - n - 1;
+	memcpy(out + n, text, len);
+	return n + len;
+}
+
+void sink_fill(char *out, size_t size, const char *text, const char *first, const char *others)
+{
+	size_t n = append(out, 0, size, text, strcspn(text, "*"));
+
+	for (const char *word = first; *(text += strcspn(text, "*")); word = others) {
+		n = append(out, n, size, word, strlen(word));
+		text++;
+		n = append(out, n, size, text, strcspn(text, "*"));
+	}
+	out[n] = '\0';
+}
+
+void sink_describe(struct describer *d, const struct sink_metric *m, const char *labels,
+	const char *file, const char *where)
+{
+	char source[256];
+
+	snprintf(source, sizeof(source), "%s%s%s", file, where ? ": " : "", where ? where : "");
+	d->tell(d, &(struct metric_doc){.name = m->name,
+			   .unit = m->unit,
+			   .help = m->help,
+			   .labels = labels,
+			   .source = source,
+			   .type = m->type,
+			   .scale = m->scale});
 }

@@ -14,11 +14,13 @@
 #define TALLY_USER_PROVIDER_SINK_H
 
 #include "user/lib/stream.h"
+#include "user/provider/describe.h"
 
 #define SINK_SERIES_MAX 16384u
 #define SINK_LABELS_MAX 6u /* of a series, with those that all have */
 #define SINK_LABEL_SIZE 256u /* of a label's value, with its end */
 
+/* A family's name and help have asterisks: sink_fill() makes those of one metric from them. */
 struct sink_metric {
 	const char *name, *unit, *help;
 	uint8_t type; /* enum metric_type */
@@ -74,5 +76,11 @@ typedef int (*sink_walk_fn)(void *arg, struct sink *k);
  */
 int sink_take(struct sink *k, const char *name, sink_walk_fn walk, void *arg);
 void sink_release(struct sink *k);
+
+/* Copies a text with words for its asterisks, one for the first and one for all others; cut to size. */
+void sink_fill(char *out, size_t size, const char *text, const char *first, const char *others);
+/* labels: see struct metric_doc; where: the word in the file that the value is found by, NULL if there is none. */
+void sink_describe(struct describer *d, const struct sink_metric *m, const char *labels,
+	const char *file, const char *where);
 
 #endif

@@ -226,18 +226,24 @@ static bool has_changed(struct sys *s)
 
 /* --- what stands in them ----------------------------------------------------------------------- */
 
+static const struct sink_metric numbers[] = {
+	[IDLE_TIME] = {"cpu_idle_state_seconds", "seconds", "Time that a CPU was in an idle state",
+		METRIC_COUNTER, -6},
+	[IDLE_ENTRIES] = {"cpu_idle_state_entries", "",
+		"Times that a CPU was put into an idle state", METRIC_COUNTER},
+	[CUR_FREQ] = {"cpu_frequency_hertz", "hertz",
+		"Frequency that a CPU runs at (node_exporter: node_cpu_scaling_frequency_hertz)",
+		METRIC_GAUGE},
+};
+static const struct sink_metric numa_allocations = {"numa_allocations", "",
+	"Pages of memory allocated, by where they were wanted and come from "
+	"(node_exporter: node_memory_numa_*_total)",
+	METRIC_COUNTER};
+static const struct sink_metric left_out = {"sys_left_out", "",
+	"CPUs and nodes without figures, for want of descriptors", METRIC_GAUGE};
+
 static int put_number(const struct sys_file *f, struct proc_text t, struct sink *k)
 {
-	static const struct sink_metric metrics[] = {
-		[IDLE_TIME] = {"cpu_idle_state_seconds", "seconds",
-			"Time that a CPU was in an idle state", METRIC_COUNTER, -6},
-		[IDLE_ENTRIES] = {"cpu_idle_state_entries", "",
-			"Times that a CPU was put into an idle state", METRIC_COUNTER},
-		[CUR_FREQ] = {"cpu_frequency_hertz", "hertz",
-			"Frequency that a CPU runs at "
-			"(node_exporter: node_cpu_scaling_frequency_hertz)",
-			METRIC_GAUGE},
-	};
 	const struct sink_label labels[3] = {{"cpu", f->number, strlen(f->number)},
 		{f->kind == CUR_FREQ ? NULL : "state", f->state, strlen(f->state)}};
 	struct proc_text line;
@@ -251,7 +257,7 @@ static int put_number(const struct sys_file *f, struct proc_text t, struct sink 
 		return -EBADMSG;
 	if (f->kind == CUR_FREQ && __builtin_mul_overflow(v, 1000, &v))
 		return -EBADMSG;
-	sink_put(k, &metrics[f->kind], labels, v);
+	sink_put(k, &numbers[f->kind], labels, v);
 	return 0;
 }
 
@@ -271,10 +277,6 @@ static int put_memory(const struct sys_file *f, struct proc_text t, struct sink 
 /* "numa_hit 164765071" */
 static int put_allocations(const struct sys_file *f, struct proc_text t, struct sink *k)
 {
-	static const struct sink_metric metric = {"numa_allocations", "",
-		"Pages of memory allocated, by where they were wanted and come from "
-		"(node_exporter: node_memory_numa_*_total)",
-		METRIC_COUNTER};
 	struct proc_text line, key;
 	uint64_t v;
 
@@ -283,7 +285,7 @@ static int put_allocations(const struct sys_file *f, struct proc_text t, struct 
 			return -EBADMSG;
 		if (begins(&key, "numa_"))
 			key.p += strlen("numa_");
-		sink_put(k, &metric,
+		sink_put(k, &numa_allocations,
 			(struct sink_label[]){{"kind", key.p, length(&key)},
 				{"node", f->number, strlen(f->number)}, {NULL}},
 			v);
@@ -314,8 +316,6 @@ static int walk_files(void *arg, struct sink *k)
 	const struct walk *w = arg;
 	struct sys *s = w->sys;
 	const struct sys_group *g = &s->groups[w->group];
-	static const struct sink_metric left_out = {"sys_left_out", "",
-		"CPUs and nodes without figures, for want of descriptors", METRIC_GAUGE};
 
 	for (size_t i = 0; i < g->n; i++) {
 		ssize_t n = pread(g->files[i].fd, s->text, sizeof(s->text), 0);
@@ -406,10 +406,25 @@ static int sys_get_stats(struct producer *producer, struct snapshot *snap)
 	return first_err;
 }
 
+static void sys_describe(struct describer *d)
+{
+	sink_describe(d, &numbers[IDLE_TIME], "cpu, state", "cpu/cpu*/cpuidle/state*/time", NULL);
+	sink_describe(
+		d, &numbers[IDLE_ENTRIES], "cpu, state", "cpu/cpu*/cpuidle/state*/usage", NULL);
+	sink_describe(d, &numbers[CUR_FREQ], "cpu", "cpu/cpu*/cpufreq/scaling_cur_freq", NULL);
+	proc_describe_memory(d, true, "node/node*/meminfo");
+	sink_describe(d, &numa_allocations, "node, kind", "node/node*/numastat", NULL);
+	sink_describe(d, &left_out, NULL, "the producer", NULL);
+}
+
 const struct producer_ops producer_sys = {
 	.name = "sys",
 	.help = "CPUs' idle states and frequencies, memory of nodes",
 	.open = sys_open,
 	.get_stats = sys_get_stats,
 	.close = sys_close,
+	.reads = "Files below /sys/devices/system, which are kept open: a poll reads two for each "
+		 "idle state of a CPU, one for its frequency, and two for each node of memory if "
+		 "there are several. What a machine lacks is left out.",
+	.describe = sys_describe,
 };

@@ -44,7 +44,7 @@ enum figure {
 #define ENDS(text)                                                                             \
 	{                                                                                      \
 		.name = "ended_processes", .unit = "", .help = "Processes that ended, by how", \
-		.type = METRIC_COUNTER, .label = "how", .value = text                          \
+		.source = "exit_code", .type = METRIC_COUNTER, .label = "how", .value = text   \
 	}
 static const struct seat_metric figures[END_FIGURES] = {
 	ENDS("success"),
@@ -53,19 +53,23 @@ static const struct seat_metric figures[END_FIGURES] = {
 	[END_CPU] = {.name = "ended_cpu_seconds",
 		.unit = "seconds",
 		.help = "CPU time of processes that ended, all of it",
+		.source = "se.sum_exec_runtime of its threads",
 		.type = METRIC_COUNTER,
 		.scale = -9},
 	[END_READ] = {.name = "ended_read_bytes",
 		.unit = "bytes",
 		.help = "Bytes that processes that ended had read from disks",
+		.source = "ioac.read_bytes of its threads",
 		.type = METRIC_COUNTER},
 	[END_WRITTEN] = {.name = "ended_written_bytes",
 		.unit = "bytes",
 		.help = "Bytes that processes that ended had written to disks",
+		.source = "ioac.write_bytes of its threads",
 		.type = METRIC_COUNTER},
 	[END_PEAK] = {.name = "ended_peak_memory_bytes",
 		.unit = "bytes",
 		.help = "The most resident memory that one of the processes that ended ever had",
+		.source = "signal.maxrss",
 		.type = METRIC_GAUGE},
 };
 
@@ -76,20 +80,24 @@ static const struct seat_metric own_metrics[OWN_METRICS] = {
 		.help = "Processes that ended, and were overwritten before they were read: they "
 			"are in \"other\"",
 		.unit = "",
+		.source = "the producer",
 		.type = METRIC_COUNTER},
 	[OWN_LATE] = {.name = "ended_late_threads",
 		.help = "Threads that ended after their process had been told",
 		.unit = "",
+		.source = "the program",
 		.type = METRIC_COUNTER},
 	[OWN_RUNS] = {.name = "bpf_program_runs",
 		.help = "Runs of one of tally's BPF programs",
 		.unit = "",
+		.source = "counted by the program",
 		.type = METRIC_COUNTER,
 		.label = "program",
 		.value = "tally_ended"},
 	[OWN_NS] = {.name = "bpf_program_seconds",
 		.help = "CPU time of one of tally's BPF programs, estimated from one run of 1024",
 		.unit = "seconds",
+		.source = "the program reads the clock at its begin and end",
 		.type = METRIC_COUNTER,
 		.scale = -9,
 		.label = "program",
@@ -555,6 +563,12 @@ static void ended_close(struct producer *p)
 	p->state = NULL;
 }
 
+static void ended_describe(struct describer *d)
+{
+	seat_describe(d, figures, END_FIGURES, "comm, cgroup");
+	seat_describe(d, own_metrics, OWN_METRICS, NULL);
+}
+
 const struct producer_ops producer_ended = {
 	.name = "ended",
 	.help = "processes that ended, by name and cgroup (BPF)",
@@ -563,4 +577,7 @@ const struct producer_ops producer_ended = {
 	.close = ended_close,
 	.programs_ns = ended_programs_ns,
 	.hold = ended_hold,
+	.reads = "The program of module `sched` writes a row for each process at its end; a poll "
+		 "reads those that are new, and takes no system call if there are none.",
+	.describe = ended_describe,
 };

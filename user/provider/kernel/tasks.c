@@ -33,36 +33,44 @@ static const struct seat_metric seat_metrics[SEAT_SERIES] = {
 	[TASK_CPU] = {.name = "task_cpu_seconds",
 		.unit = "seconds",
 		.help = "CPU time of a process since it began",
+		.source = "se.sum_exec_runtime of its threads",
 		.type = METRIC_COUNTER,
 		.scale = -9},
 	[TASK_DELAY] = {.name = "task_run_delay_seconds",
 		.unit = "seconds",
 		.help = "Time that threads of a process were runnable and had no CPU",
+		.source = "sched_info.run_delay of its threads",
 		.type = METRIC_COUNTER,
 		.scale = -9},
 	[TASK_READ] = {.name = "task_read_bytes",
 		.unit = "bytes",
 		.help = "Bytes that a process had read from disks",
+		.source = "ioac.read_bytes of its threads",
 		.type = METRIC_COUNTER},
 	[TASK_WRITTEN] = {.name = "task_written_bytes",
 		.unit = "bytes",
 		.help = "Bytes that a process had written to disks",
+		.source = "ioac.write_bytes of its threads",
 		.type = METRIC_COUNTER},
 	[TASK_FAULTS] = {.name = "task_page_faults",
 		.unit = "",
 		.help = "Page faults of a process, with and without input",
+		.source = "min_flt and maj_flt of its threads",
 		.type = METRIC_COUNTER},
 	[TASK_SWITCHES] = {.name = "task_context_switches",
 		.unit = "",
 		.help = "Context switches of a process, of its own will and not",
+		.source = "nvcsw and nivcsw of its threads",
 		.type = METRIC_COUNTER},
 	[SEAT_MEMORY] = {.name = "task_memory_bytes",
 		.unit = "bytes",
 		.help = "Resident memory of a process",
+		.source = "mm.rss_stat",
 		.type = METRIC_GAUGE},
 	[SEAT_THREADS] = {.name = "task_threads",
 		.unit = "",
 		.help = "Threads of a process",
+		.source = "signal.nr_threads",
 		.type = METRIC_GAUGE},
 };
 
@@ -71,14 +79,17 @@ static const struct seat_metric own_metrics[OWN_METRICS] = {
 	[OWN_PROCESSES] = {.name = "tasks_processes",
 		.unit = "",
 		.help = "Living processes",
+		.source = "the iterator",
 		.type = METRIC_GAUGE},
 	[OWN_SHOWN] = {.name = "tasks_shown",
 		.unit = "",
 		.help = "Processes with series of their own",
+		.source = "the producer",
 		.type = METRIC_GAUGE},
 	[OWN_UNTRACKED] = {.name = "tasks_untracked",
 		.unit = "",
 		.help = "Processes that can't be shown, since there are too many",
+		.source = "the producer",
 		.type = METRIC_GAUGE},
 };
 
@@ -624,10 +635,21 @@ static void tasks_close(struct producer *p)
 	p->state = NULL;
 }
 
+static void tasks_describe(struct describer *d)
+{
+	seat_describe(d, seat_metrics, SEAT_SERIES, "pid, comm, cgroup");
+	seat_describe(d, own_metrics, OWN_METRICS, NULL);
+}
+
 const struct producer_ops producer_tasks = {
 	.name = "tasks",
 	.help = "processes that use the most, and all others (BPF)",
 	.open = tasks_open,
 	.get_stats = tasks_get_stats,
 	.close = tasks_close,
+	.reads =
+		"A poll reads figures of all threads from an iterator of the kernel (a BPF program "
+		"that runs only then), and a second time if a process is to be shown that was not "
+		"before: it costs more the more threads there are.",
+	.describe = tasks_describe,
 };
