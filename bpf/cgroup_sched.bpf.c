@@ -9,16 +9,17 @@
 
 CPU_MAP(tally_cgroup_sched_cpu, struct cgroup_sched_cpu);
 CGROUP_SLOT_MAPS(tally_cgroup_sched, struct cgroup_sched_cell);
+KNOBS_MAP(tally_cgroup_sched_knobs);
 
-static __always_inline void count_wait(struct cgroup_sched_cell *c, __u64 wait)
+static __always_inline void count_wait(struct cgroup_sched_cell *c, __u64 wait, __u64 n)
 {
 	__u64 bucket = tally_histogram_index(wait, CGROUP_WAIT_LO, CGROUP_WAIT_HI);
 
 	barrier_var(bucket);
 	if (bucket >= CGROUP_WAIT_BUCKETS)
 		return;
-	c->waits[bucket]++;
-	c->wait_ns += wait;
+	c->waits[bucket] += n;
+	c->wait_ns += wait * n;
 }
 
 /* Those that take turns on a CPU are few: they are found here without a look into a map. Ids are never used again. */
@@ -35,40 +36,46 @@ static __always_inline __u32 slot_of(struct cgroup_sched_cpu *own, struct task_s
 	return (__u32)own->slots[at];
 }
 
+/* n: how many switches this one stands for. */
 static __always_inline void count_switch(
-	struct cgroup_sched_cpu *own, struct task_struct *prev, struct task_struct *next)
+	struct cgroup_sched_cpu *own, struct task_struct *prev, struct task_struct *next, __u64 n)
 {
 	__u64 now = next->se.cfs_rq->rq->clock, queued = next->sched_info.last_queued;
 	struct cgroup_sched_cell *c;
 
-	/* as in sched.bpf.c: we saw it arrive */
+	/* we saw it arrive: then its slot is known */
 	if (prev->pid && own->since_ns && own->since_ns == prev->sched_info.last_arrival) {
 		c = SLOT_CELL(tally_cgroup_sched, (__u32)own->slot);
 		if (c)
-			c->run_ns += elapsed(own->since_ns, now);
+			c->run_ns += elapsed(own->since_ns, now) * own->weight;
 	}
 	own->since_ns = now;
-	if (!next->pid)
+	own->weight = n;
+	if (!next->pid || !n)
 		return;
 	own->slot = slot_of(own, next);
 	c = SLOT_CELL(tally_cgroup_sched, (__u32)own->slot);
 	if (!c)
 		return;
-	c->switches++;
+	c->switches += n;
 	if (queued)
-		count_wait(c, elapsed(queued, now));
+		count_wait(c, elapsed(queued, now), n);
 }
 
 SEC("tp_btf/sched_switch")
 int BPF_PROG(tally_cgroup_switch, bool preempt, struct task_struct *prev, struct task_struct *next)
 {
 	struct cgroup_sched_cpu *own = THIS_CPU(tally_cgroup_sched_cpu);
-	__u64 begin;
+	const struct tally_knobs *knobs = KNOBS(tally_cgroup_sched_knobs);
+	__u64 begin, n;
 
-	if (!own)
+	if (!own || !knobs || !knobs->every)
 		return 0;
 	begin = own_begin(&own->own);
-	count_switch(own, prev, next);
+	n = sample_weight(knobs, &own->left);
+	/* one that is passed over ends what the last one began */
+	if (n || own->weight)
+		count_switch(own, prev, next, n);
 	own_end(&own->own, begin);
 	return 0;
 }
@@ -80,7 +87,7 @@ int BPF_PROG(tally_cgroup_move, struct task_struct *task)
 	struct cgroup_sched_cell *c;
 	__u64 begin;
 
-	if (!own)
+	if (!own || IS_PAUSED(tally_cgroup_sched_knobs))
 		return 0;
 	begin = own_begin(&own->move);
 	c = SLOT_CELL(tally_cgroup_sched, slot_of(own, task));

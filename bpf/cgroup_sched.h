@@ -9,7 +9,9 @@
  *                      56   8  slot        the kernel's own: that of the task which got the CPU then
  *                      64 128  ids         the kernel's own: of cgroups that were met last
  *                     192 128  slots       their slots
- *                     320  64  zero
+ *                     320   8  weight      the kernel's own: switches that the last one stands for; 0: passed over
+ *                     328   8  left        the kernel's own: switches that are still to be passed over
+ *                     336  48  zero
  *
  *   cgroup_sched_cell   0   8  run_ns      time that tasks were on the CPU
  *                       8   8  wait_ns     sum of the times that tasks waited for the CPU
@@ -50,6 +52,7 @@ struct cgroup_sched_cpu {
 	uint64_t since_ns;
 	uint64_t slot;
 	uint64_t ids[CGROUP_SCHED_LAST], slots[CGROUP_SCHED_LAST];
+	uint64_t weight, left;
 } __attribute__((aligned(128)));
 
 _Static_assert(sizeof(struct cgroup_sched_cell) == 640, "shared with user space");

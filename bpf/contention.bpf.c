@@ -36,7 +36,7 @@ struct {
 	__type(value, struct wait);
 } tally_contention_since SEC(".maps");
 
-ATTACHED_MAP(tally_contention_attached);
+KNOBS_MAP(tally_contention_knobs);
 
 static __always_inline struct wait_key key_of(const void *lock)
 {
@@ -79,7 +79,7 @@ int BPF_PROG(tally_lock_begin, const void *lock, __u32 flags)
 	begin = own_begin(&c->begin);
 	wait.since_ns = bpf_ktime_get_ns();
 	known = bpf_map_lookup_elem(&tally_contention_since, &key);
-	if ((!known || !BEGAN_ATTACHED(tally_contention_attached, known->since_ns)) &&
+	if ((!known || !BEGAN_ATTACHED(tally_contention_knobs, known->since_ns)) &&
 		bpf_map_update_elem(&tally_contention_since, &key, &wait, BPF_ANY))
 		__sync_fetch_and_add(&c->unknown, 1);
 	own_end_atomic(&c->begin, begin);
@@ -102,7 +102,7 @@ int BPF_PROG(tally_lock_end, const void *lock)
 		type = wait->type;
 		barrier_var(type);
 		if (type < CONTENTION_TYPES &&
-			BEGAN_ATTACHED(tally_contention_attached, wait->since_ns))
+			BEGAN_ATTACHED(tally_contention_knobs, wait->since_ns))
 			histogram_count(c->types[type].waits, &c->types[type].ns,
 				elapsed(wait->since_ns, bpf_ktime_get_ns()), CONTENTION_LO,
 				CONTENTION_HI);

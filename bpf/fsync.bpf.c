@@ -22,7 +22,7 @@ struct {
 	__type(value, struct call);
 } tally_fsync_since SEC(".maps");
 
-ATTACHED_MAP(tally_fsync_attached);
+KNOBS_MAP(tally_fsync_knobs);
 
 static __always_inline __u32 current_tid(void)
 {
@@ -78,7 +78,7 @@ int BPF_PROG(tally_fsync_exit, struct inode *inode, int result)
 	begin = own_begin(&own->exit);
 	call = bpf_map_lookup_elem(&tally_fsync_since, &tid);
 	if (call) {
-		if (BEGAN_ATTACHED(tally_fsync_attached, call->since_ns))
+		if (BEGAN_ATTACHED(tally_fsync_knobs, call->since_ns))
 			count_call(inode, call, result);
 		bpf_map_delete_elem(&tally_fsync_since, &tid);
 	}

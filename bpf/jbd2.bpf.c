@@ -18,7 +18,7 @@ struct {
 	__type(value, __u64);
 } tally_jbd2_since SEC(".maps");
 
-ATTACHED_MAP(tally_jbd2_attached);
+KNOBS_MAP(tally_jbd2_knobs);
 
 SEC("tp_btf/jbd2_start_commit")
 int BPF_PROG(tally_commit_begin, const struct journal_s *journal)
@@ -58,7 +58,7 @@ int BPF_PROG(tally_commit_end, const struct journal_s *journal)
 	begin = own_begin(&c->end);
 	since = bpf_map_lookup_elem(&tally_jbd2_since, &key);
 	if (since) {
-		if (BEGAN_ATTACHED(tally_jbd2_attached, *since))
+		if (BEGAN_ATTACHED(tally_jbd2_knobs, *since))
 			count_commit(journal, elapsed(*since, bpf_ktime_get_ns()));
 		bpf_map_delete_elem(&tally_jbd2_since, &key);
 	}

@@ -41,18 +41,53 @@ char LICENSE[] SEC("license") = "GPL";
 		bpf_map_lookup_elem(&(name), &cpu_);     \
 	})
 
-/*
- * When the programs were attached (CLOCK_MONOTONIC), for those that keep times of what began in a map: what began
- * before that may have ended unseen, and another begun in its place.
- */
-#define ATTACHED_MAP(name) MAPPED_ARRAY(name, __u64)
+/* A struct tally_knobs, which the reader turns. */
+#define KNOBS_MAP(name) MAPPED_ARRAY(name, struct tally_knobs)
 
-#define BEGAN_ATTACHED(name, since_ns)                                   \
-	({                                                               \
-		__u32 zero_ = 0;                                         \
-		__u64 *attached_ = bpf_map_lookup_elem(&(name), &zero_); \
-		attached_ && (since_ns) >= *attached_;                   \
+/* NULL never. */
+#define KNOBS(name)                                   \
+	({                                            \
+		__u32 zero_ = 0;                      \
+		bpf_map_lookup_elem(&(name), &zero_); \
 	})
+
+/* Whether nothing is to be counted. */
+#define IS_PAUSED(name)                                         \
+	({                                                      \
+		const struct tally_knobs *knobs_ = KNOBS(name); \
+		!knobs_ || !knobs_->every;                      \
+	})
+
+/*
+ * For programs that keep times of what began in a map: what began before they were attached may have ended unseen,
+ * and another begun in its place.
+ */
+#define BEGAN_ATTACHED(name, since_ns)                          \
+	({                                                      \
+		const struct tally_knobs *knobs_ = KNOBS(name); \
+		knobs_ && (since_ns) >= knobs_->attached_ns;    \
+	})
+
+/*
+ * Whether this is one of `every` events, by chance, so that no rhythm of theirs meets it. `left` is this CPU's: how
+ * many are still to be passed over.
+ */
+static __always_inline bool is_chosen(__u64 every, uint64_t *left)
+{
+	__u64 passes = *left;
+
+	barrier_var(passes); /* read once: an interrupt may write it */
+	*left = passes ? passes - 1 : bpf_get_prandom_u32() % (2 * every - 1);
+	return !passes;
+}
+
+/* How many events this one stands for; 0: it is passed over. */
+static __always_inline __u64 sample_weight(const struct tally_knobs *knobs, uint64_t *left)
+{
+	__u64 every = knobs->every;
+
+	return every <= 1 || is_chosen(every, left) ? every : 0;
+}
 
 /*
  * The n-th argument, from 0 on, of a tracepoint that does not have it in all kernels: reading what is not there would
@@ -72,17 +107,23 @@ static __always_inline __u64 elapsed(__u64 from, __u64 to)
 	return to > from ? to - from : 0;
 }
 
-/* Adds to a histogram of the range lo .. hi, both constants, and to the sum of its values. */
-static __always_inline void histogram_count(
-	uint64_t *buckets, uint64_t *sum, __u64 value, __u32 lo, __u32 hi)
+/* Adds a value n times to a histogram of the range lo .. hi, both constants, and to the sum of its values. */
+static __always_inline void histogram_add(
+	uint64_t *buckets, uint64_t *sum, __u64 value, __u64 n, __u32 lo, __u32 hi)
 {
 	__u64 bucket = tally_histogram_index(value, lo, hi);
 
 	barrier_var(bucket);
 	if (bucket >= TALLY_HISTOGRAM_BUCKETS(lo, hi))
 		return;
-	__sync_fetch_and_add(&buckets[bucket], 1);
-	__sync_fetch_and_add(sum, value);
+	__sync_fetch_and_add(&buckets[bucket], n);
+	__sync_fetch_and_add(sum, value * n);
+}
+
+static __always_inline void histogram_count(
+	uint64_t *buckets, uint64_t *sum, __u64 value, __u32 lo, __u32 hi)
+{
+	histogram_add(buckets, sum, value, 1, lo, hi);
 }
 
 /* The time, if this run is one of those that are timed; else 0. */

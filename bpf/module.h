@@ -19,6 +19,17 @@ struct tally_own {
 };
 
 /*
+ * What the reader tells programs while they run. Without privileges it can't attach programs again on kernels before
+ * 5.19; this it can write everywhere.
+ */
+#define TALLY_COARSE_EVERY 16u
+struct tally_knobs {
+	uint64_t
+		attached_ns; /* CLOCK_MONOTONIC, when they were attached, or this was written last */
+	uint64_t every; /* one of so many events is looked at; 0: none */
+};
+
+/*
  * Slots: series of names that turn up while programs run, disks for one. Slot 0 is that of all which found no
  * free one. The reader sets the number of slots before programs are loaded, at most TALLY_SLOTS_MAX; the
  * programs give a slot its name. Cells are an array of structs, one for each CPU and slot: at

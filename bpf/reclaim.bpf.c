@@ -19,7 +19,7 @@ struct {
 	__type(value, __u64);
 } tally_reclaim_since SEC(".maps");
 
-ATTACHED_MAP(tally_reclaim_attached);
+KNOBS_MAP(tally_reclaim_knobs);
 
 static __always_inline __u64 key_of(enum reclaim_kind kind)
 {
@@ -59,7 +59,7 @@ static __always_inline int count_end(enum reclaim_kind kind)
 	begin = own_begin(&c->end[kind]);
 	since = bpf_map_lookup_elem(&tally_reclaim_since, &key);
 	if (since) {
-		if (BEGAN_ATTACHED(tally_reclaim_attached, *since))
+		if (BEGAN_ATTACHED(tally_reclaim_knobs, *since))
 			histogram_count(c->kinds[kind].waits, &c->kinds[kind].ns,
 				elapsed(*since, bpf_ktime_get_ns()), RECLAIM_LO, RECLAIM_HI);
 		bpf_map_delete_elem(&tally_reclaim_since, &key);

@@ -19,6 +19,7 @@
 #include "bpf/sched.h"
 
 CPU_MAP(tally_sched_cpu, struct sched_cpu);
+KNOBS_MAP(tally_sched_knobs);
 
 static __always_inline void count_wait(struct sched_cpu *c, __u64 wait)
 {
@@ -51,7 +52,7 @@ int BPF_PROG(tally_sched, bool preempt, struct task_struct *prev, struct task_st
 	struct sched_cpu *c = THIS_CPU(tally_sched_cpu);
 	__u64 begin;
 
-	if (!c)
+	if (!c || IS_PAUSED(tally_sched_knobs))
 		return 0;
 	begin = own_begin(&c->own);
 	count_switch(c, prev, next);

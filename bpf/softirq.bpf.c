@@ -7,6 +7,7 @@
 #include "bpf/softirq.h"
 
 CPU_MAP(tally_softirq_cpu, struct softirq_cpu);
+KNOBS_MAP(tally_softirq_knobs);
 
 SEC("tp_btf/softirq_entry")
 int BPF_PROG(tally_softirq_entry, unsigned int type)
@@ -15,7 +16,7 @@ int BPF_PROG(tally_softirq_entry, unsigned int type)
 	__u64 begin;
 
 	barrier_var(type);
-	if (!c || type >= SOFTIRQ_TYPES)
+	if (!c || type >= SOFTIRQ_TYPES || IS_PAUSED(tally_softirq_knobs))
 		return 0;
 	begin = own_begin(&c->entry);
 	c->since_ns = c->served[type] % SOFTIRQ_EVERY == 0 ? bpf_ktime_get_ns() : 0;
@@ -31,7 +32,7 @@ int BPF_PROG(tally_softirq_exit, unsigned int type)
 	__u64 begin;
 
 	barrier_var(type);
-	if (!c || type >= SOFTIRQ_TYPES)
+	if (!c || type >= SOFTIRQ_TYPES || IS_PAUSED(tally_softirq_knobs))
 		return 0;
 	begin = own_begin(&c->exit);
 	if (c->since_ns)

@@ -28,7 +28,7 @@ struct {
 	__type(value, struct timed);
 } tally_syscalls_timed SEC(".maps");
 
-ATTACHED_MAP(tally_syscalls_attached);
+KNOBS_MAP(tally_syscalls_knobs);
 
 static __always_inline __u32 current_tid(void)
 {
@@ -47,17 +47,15 @@ SEC("tp_btf/sys_enter")
 int BPF_PROG(tally_sys_enter, struct pt_regs *regs, long number)
 {
 	struct syscalls_cpu *c = THIS_CPU(tally_syscalls_cpu);
+	const struct tally_knobs *knobs = KNOBS(tally_syscalls_knobs);
 	__u64 begin;
 
-	if (!c)
+	if (!c || !knobs || !knobs->every)
 		return 0;
 	begin = own_begin(&c->enter);
-	if (c->left) {
-		c->left--;
-	} else {
-		c->left = bpf_get_prandom_u32() % (2 * SYSCALLS_EVERY - 1);
+	/* where not all are looked at none is timed: to find out at its end which was costs more than to count it */
+	if (knobs->every == 1 && is_chosen(SYSCALLS_EVERY, &c->left))
 		time_call(number);
-	}
 	own_end_atomic(&c->enter, begin);
 	return 0;
 }
@@ -88,7 +86,7 @@ static __always_inline void count_time(__u64 number)
 	if (!t)
 		return;
 	/* another number: the task that began is no more, and this one has its id */
-	if (t->number == number && BEGAN_ATTACHED(tally_syscalls_attached, t->since_ns)) {
+	if (t->number == number && BEGAN_ATTACHED(tally_syscalls_knobs, t->since_ns)) {
 		if (number < SYSCALLS_OTHER)
 			slot = SLOT(tally_syscalls, number, SLOT_NUMBER(number));
 		c = SLOT_CELL(tally_syscalls, slot);
@@ -103,12 +101,18 @@ SEC("tp_btf/sys_exit")
 int BPF_PROG(tally_sys_exit, struct pt_regs *regs, long result)
 {
 	struct syscalls_cpu *c = THIS_CPU(tally_syscalls_cpu);
-	__u64 begin, at;
+	const struct tally_knobs *knobs = KNOBS(tally_syscalls_knobs);
+	__u64 begin, at, n;
 	long number;
 
-	if (!c)
+	if (!c || !knobs || !knobs->every)
 		return 0;
 	begin = own_begin(&c->exit);
+	n = sample_weight(knobs, &c->passes);
+	if (!n) {
+		own_end_atomic(&c->exit, begin);
+		return 0;
+	}
 	number = number_of(regs);
 	at = (__u64)number;
 	if (at >= SYSCALLS || is_32bit())
@@ -116,11 +120,11 @@ int BPF_PROG(tally_sys_exit, struct pt_regs *regs, long result)
 	barrier_var(at);
 	if (at >= SYSCALLS)
 		return 0;
-	__sync_fetch_and_add(&c->calls[at], 1);
+	__sync_fetch_and_add(&c->calls[at], n);
 	if (result < 0 && result >= -MAX_ERRNO &&
 		!(result <= -MIN_RESTART && result >= -MAX_RESTART))
-		__sync_fetch_and_add(&c->errors[at], 1);
-	if (at != SYSCALLS_OTHER)
+		__sync_fetch_and_add(&c->errors[at], n);
+	if (at != SYSCALLS_OTHER && n == 1)
 		count_time(at);
 	own_end_atomic(&c->exit, begin);
 	return 0;

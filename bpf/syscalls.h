@@ -6,7 +6,7 @@
  *   syscalls_cpu    0    24  enter      the first program's own
  *                  24    24  exit       the second's
  *                  48     8  left       calls until the next that is timed
- *                  56     8  zero
+ *                  56     8  passes     calls that are still to be passed over, where not all are looked at
  *                  64  4096  calls      that ended, by number
  *                4160  4096  errors     likewise
  *                8256    64  zero
@@ -30,7 +30,7 @@
 /* Numbers; the last stands for any further, and for those of 32-bit programs, which have other numbers. */
 #define SYSCALLS       512u
 #define SYSCALLS_OTHER (SYSCALLS - 1)
-/* One of so many is timed, on average: the distance varies, so that no rhythm of a program meets it. */
+/* One of so many is timed, on average. */
 #define SYSCALLS_EVERY 64u
 
 /* 1.02 us .. 1.07 s. */
@@ -46,7 +46,7 @@ struct syscalls_cell {
 struct syscalls_cpu {
 	struct tally_own enter, exit;
 	uint64_t left;
-	uint64_t reserved;
+	uint64_t passes;
 	uint64_t calls[SYSCALLS];
 	uint64_t errors[SYSCALLS];
 } __attribute__((aligned(128)));

@@ -30,7 +30,7 @@ struct {
 	__type(value, __u64);
 } tally_tcp_asked SEC(".maps");
 
-ATTACHED_MAP(tally_tcp_attached);
+KNOBS_MAP(tally_tcp_knobs);
 
 static __always_inline void count_asked(struct tcp_cpu *c, __u64 key)
 {
@@ -46,7 +46,7 @@ static __always_inline void count_answered(struct tcp_cpu *c, __u64 key, int sta
 
 	if (state == TCP_ESTABLISHED) {
 		__sync_fetch_and_add(&c->opened[TCP_OUT], 1);
-		if (asked && BEGAN_ATTACHED(tally_tcp_attached, *asked))
+		if (asked && BEGAN_ATTACHED(tally_tcp_knobs, *asked))
 			histogram_count(c->connect, &c->connect_ns,
 				elapsed(*asked, bpf_ktime_get_ns()), TCP_CONNECT_LO,
 				TCP_CONNECT_HI);

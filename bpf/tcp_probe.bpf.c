@@ -7,19 +7,23 @@
 #include "bpf/tcp_probe.h"
 
 CPU_MAP(tally_tcp_probe_cpu, struct tcp_probe_cpu);
+KNOBS_MAP(tally_tcp_probe_knobs);
 
 SEC("tp_btf/tcp_probe")
 int BPF_PROG(tally_tcp_probe, const struct sock *sk)
 {
 	struct tcp_probe_cpu *c = THIS_CPU(tally_tcp_probe_cpu);
-	__u32 rtt = BPF_CORE_READ((const struct tcp_sock *)sk, srtt_us) >> 3;
-	__u64 begin;
+	const struct tally_knobs *knobs = KNOBS(tally_tcp_probe_knobs);
+	__u64 begin, n;
+	__u32 rtt;
 
-	if (!c)
+	if (!c || !knobs || !knobs->every)
 		return 0;
 	begin = own_begin(&c->own);
+	n = sample_weight(knobs, &c->left);
+	rtt = n ? BPF_CORE_READ((const struct tcp_sock *)sk, srtt_us) >> 3 : 0;
 	if (rtt)
-		histogram_count(c->rtt, &c->us, rtt, TCP_PROBE_LO, TCP_PROBE_HI);
+		histogram_add(c->rtt, &c->us, rtt, n, TCP_PROBE_LO, TCP_PROBE_HI);
 	own_end_atomic(&c->own, begin);
 	return 0;
 }

@@ -5,7 +5,8 @@
  *     0  24  own
  *    24   8  us       sum of times
  *    32 688  rtt      histogram of them
- *   720  48  zero
+ *   720   8  left     segments that are still to be passed over, where not all are looked at
+ *   728  40  zero
  *
  * Segments come in soft interrupts and, where a task had the socket, in that task: additions are atomic.
  */
@@ -27,6 +28,7 @@ struct tcp_probe_cpu {
 	struct tally_own own;
 	uint64_t us;
 	uint64_t rtt[TCP_PROBE_BUCKETS];
+	uint64_t left;
 } __attribute__((aligned(128)));
 
 _Static_assert(sizeof(struct tcp_probe_cpu) == 768, "shared with user space");

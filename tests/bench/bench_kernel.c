@@ -198,6 +198,7 @@ static void prepare_works(void)
 
 struct set {
 	const char *name;
+	enum budget_level level; /* of its modules, while they are attached */
 	struct producer producers[SET_MAX];
 	size_t n;
 };
@@ -205,7 +206,8 @@ struct set {
 static void attach_set(struct set *s, bool attached)
 {
 	for (size_t i = 0; i < s->n; i++)
-		if (module_attach(&s->producers[i], attached)) {
+		if (attached ? module_set_level(&s->producers[i], s->level)
+			     : module_attach(&s->producers[i], false)) {
 			fprintf(stderr, "%s: can't be attached: %s\n", s->producers[i].ops->name,
 				strerror(errno));
 			exit(1);
@@ -464,6 +466,23 @@ static void measure_polls(struct bench *b, struct set *s)
 	snapshot_release(&snap);
 }
 
+/* An opt-in module; also when it looks at some events only. */
+static void measure_alone(struct bench *b, const struct producer_ops *ops)
+{
+	struct set set = {.name = ops->name};
+	char sampled[64];
+
+	add_module(&set, ops);
+	for (size_t i = 0; set.n && i < WORKS; i++)
+		measure(b, &set, &works[i], false);
+	snprintf(sampled, sizeof(sampled), "%s, sampled", ops->name);
+	set.name = sampled;
+	set.level = BUDGET_COARSE;
+	for (size_t i = 0; set.n && ops->samples && i < WORKS; i++)
+		measure(b, &set, &works[i], false);
+	close_set(&set);
+}
+
 int main(void)
 {
 	static struct bench b = {.name = "kernel",
@@ -485,15 +504,9 @@ int main(void)
 	attach_set(&set, true);
 	measure_polls(&b, &set);
 	close_set(&set);
-	for (const struct producer_ops *const *ops = provider_producers; *ops; ops++) {
-		if ((*ops)->open != module_open || !(*ops)->opt_in)
-			continue;
-		set.name = (*ops)->name;
-		add_module(&set, *ops);
-		for (size_t i = 0; set.n && i < WORKS; i++)
-			measure(&b, &set, &works[i], false);
-		close_set(&set);
-	}
+	for (const struct producer_ops *const *ops = provider_producers; *ops; ops++)
+		if ((*ops)->open == module_open && (*ops)->opt_in)
+			measure_alone(&b, *ops);
 	for (size_t i = 0; i < PEERS; i++)
 		measure_peer(&b, &peers[i]);
 	return bench_write(&b);

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# A storm of system calls, with a module that counts each: the provider detaches its programs when they are over their
-# budget, says so once, and goes on with all else.
+# A storm of system calls, with a module that counts each: the provider has its programs look at fewer of them, detaches
+# them when they are over their budget nevertheless, says so once, and goes on with all else.
 . tests/lib/e2e.sh
 . tests/lib/life.sh
 need_root
@@ -46,8 +46,11 @@ for program in tally_sys_enter tally_sys_exit; do
 	used_us=$((used_us + $(micros "bpf_program_seconds_total{program=\"$program\"}")))
 done
 within "us of its programs, when it was asked last" "$used_us" 1000 "$most_us"
+coarse_us=$(micros 'tallyd_producer_coarse_seconds_total{producer="syscalls"}')
+within "us that it was sampled before" "$coarse_us" 100000 "$elapsed_us"
 held_us=$(micros 'tallyd_producer_held_seconds_total{producer="syscalls"}')
 within "us that it is held" "$held_us" 2000000 "$elapsed_us"
+same "messages of that" "$(grep -c 'producer syscalls has used half of' "$T/tallyd.log")" 1
 same "messages" "$(grep -c 'producer syscalls is over its budget of 1 % of' "$T/tallyd.log")" 1
 polls=$(own 'tallyd_producer_polls_total{producer="proc"}')
 sleep 1

@@ -7,10 +7,8 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
-#include <bpf/bpf.h>
 #include <pthread.h>
 #include <sched.h>
-#include <sys/utsname.h>
 #include <time.h>
 
 #define MODULE_UNDER_TEST module_sched
@@ -106,32 +104,16 @@ static uint64_t run_ns(void)
 	return value("sched_oncpu_seconds", NULL, SERIES_VALUE);
 }
 
-/* Before 5.19 whoever has no privileges is refused, unless the machine allows it to everybody. */
-static bool comes_back_without_privileges(void)
-{
-	struct utsname u;
-	unsigned major = 0, minor = 0;
-	FILE *f = fopen("/proc/sys/kernel/unprivileged_bpf_disabled", "r");
-	int disabled = f ? fgetc(f) : '0';
-
-	if (f)
-		fclose(f);
-	cr_assert_eq(uname(&u), 0);
-	cr_assert_eq(sscanf(u.release, "%u.%u", &major, &minor), 2);
-	return major > 5 || (major == 5 && minor >= 19) || disabled == '0';
-}
-
-/* Nothing of the time between is counted, and all of what comes after. */
+/* Nothing of the time between is counted, and all of what comes after; also where bpf(2) is refused by then. */
 Test(budget, held_programs_come_back_without_privileges, .init = setup, .fini = teardown)
 {
 	uint64_t before, held, run, begin;
-	int err;
 
 	drop_all_privileges();
 	sleep_ms(20);
 	poll_producer();
-	cr_assert_eq(module_hold(&producer, true), 0);
-	cr_assert_eq(module_hold(&producer, true), 0);
+	cr_assert_eq(module_set_level(&producer, BUDGET_HELD), 0);
+	cr_assert_eq(module_set_level(&producer, BUDGET_HELD), 0);
 	sleep_ms(50); /* what runs still, ends */
 	poll_producer();
 	before = switches();
@@ -143,13 +125,7 @@ Test(budget, held_programs_come_back_without_privileges, .init = setup, .fini = 
 	begin = clock_monotonic_ns();
 	while (clock_monotonic_ns() - begin < 300 * NSEC_PER_MSEC)
 		;
-	err = module_hold(&producer, false);
-	if (!comes_back_without_privileges()) {
-		printf("refused, as it must be before 5.19: %s\n", strerror(-err));
-		cr_assert_eq(err, -EPERM);
-		return;
-	}
-	cr_assert_eq(err, 0, "%s", strerror(-err));
+	cr_assert_eq(module_set_level(&producer, BUDGET_WHOLE), 0);
 	held = clock_monotonic_ns();
 	for (int i = 0; i < 20; i++)
 		sleep_ms(2);
@@ -170,7 +146,7 @@ Test(budget, the_fastest_storm_stays_under_it, .init = setup_unless_emulated, .f
 	uint64_t begin, used, step, last, step_max = 0, counted, free_ns, free_switches;
 	double allowed, seconds;
 	unsigned worked = 0;
-	bool held = false;
+	enum budget_level before = BUDGET_WHOLE;
 	int n;
 
 	skip_emulated();
@@ -196,16 +172,16 @@ Test(budget, the_fastest_storm_stays_under_it, .init = setup_unless_emulated, .f
 	used = last = module_programs_ns(&producer);
 	for (int i = 0; i < POLLS; i++) {
 		uint64_t total = module_programs_ns(&producer);
-		bool may = budget_allows(
-			&budget, &account, cpus, BUDGET_WHEN_FULL, clock_monotonic_ns(), total);
+		enum budget_level level = budget_look(
+			&budget, &account, cpus, BUDGET_PROGRAMS, clock_monotonic_ns(), total);
 
 		step = total - last;
 		step_max = step > step_max ? step : step_max;
 		last = total;
-		if (!may || held)
-			cr_assert_eq(module_hold(&producer, !may), 0);
-		held = !may;
-		worked += may;
+		if (level != BUDGET_WHOLE || before != BUDGET_WHOLE)
+			cr_assert_eq(module_set_level(&producer, level), 0);
+		before = level;
+		worked += level == BUDGET_WHOLE;
 		sleep_ms(POLL_MS);
 	}
 	seconds = (double)(clock_monotonic_ns() - begin) / NSEC_PER_SEC;
@@ -213,8 +189,7 @@ Test(budget, the_fastest_storm_stays_under_it, .init = setup_unless_emulated, .f
 	end_storm(n);
 	allowed = (seconds + (double)budget.span_ns / NSEC_PER_SEC) * budget.share_ppm * 1e3 * cpus;
 	printf("%.2f s: %.2f ms used, %.2f allowed, at most %.2f in a poll; held %lu times, at %u "
-	       "of %d "
-	       "polls it worked\n",
+	       "of %d polls it worked\n",
 		seconds, (double)counted / 1e6, allowed / 1e6, (double)step_max / 1e6,
 		account.holds, worked, POLLS);
 	cr_assert_leq((double)counted, allowed + 2 * (double)step_max);

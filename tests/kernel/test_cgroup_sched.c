@@ -12,10 +12,12 @@
 #include <sys/wait.h>
 #include <time.h>
 
+#include "bpf/module.h"
+
 #define MODULE_UNDER_TEST module_cgroup_sched
 #include "tests/lib/testmodule.h"
 
-enum { SPINNERS = 3, MOVES = 50 };
+enum { SPINNERS = 3, MOVES = 50, PASSES = 100000 };
 
 static char dir[200], labels[100];
 
@@ -141,6 +143,61 @@ Test(cgroup_sched, time_on_a_cpu_and_without, .init = setup, .fini = teardown)
 	cr_assert_geq(turns, all.turns);
 	cr_assert_leq(turns, all.turns + 10 * SPINNERS);
 	cr_assert_leq(longer, turns);
+}
+
+/* Passes a token on, and writes what the kernel says of it since it was in the cgroup. */
+static void pass_inside(int cpu, int from, int to, int out)
+{
+	struct times begin, end;
+	char token = 0;
+
+	pin(cpu);
+	enter_cgroup();
+	begin = own_times();
+	for (int i = 0; i < PASSES; i++)
+		if (write(to, &token, 1) != 1 || read(from, &token, 1) != 1)
+			_exit(3);
+	end = own_times();
+	end.run_ns -= begin.run_ns;
+	end.wait_ns -= begin.wait_ns;
+	end.turns -= begin.turns;
+	_exit(write(out, &end, sizeof(end)) != sizeof(end));
+}
+
+/* Sampled more coarsely, one of 16 turns stands for 16: of so many a standard deviation is 0.5 %. */
+Test(cgroup_sched, what_is_sampled_stands_for_all, .init = setup_unless_emulated, .fini = teardown)
+{
+	struct times one, all = {0};
+	double run, turns, waits;
+	int cpu = sched_getcpu(), there[2], back[2], fds[2], status;
+
+	skip_emulated();
+	cr_assert_eq(pipe(there) | pipe(back) | pipe(fds), 0);
+	make_cgroup("sampled");
+	cr_assert_eq(module_set_level(&producer, BUDGET_COARSE), 0);
+	if (!fork())
+		pass_inside(cpu, back[0], there[1], fds[1]);
+	if (!fork())
+		pass_inside(cpu, there[0], back[1], fds[1]);
+	for (int i = 0; i < 2; i++) {
+		cr_assert_eq(read(fds[0], &one, sizeof(one)), sizeof(one));
+		all.run_ns += one.run_ns;
+		all.turns += one.turns;
+	}
+	while (wait(&status) > 0)
+		cr_assert_eq(status, 0);
+	remove_cgroup();
+	poll_producer();
+	run = (double)value("cgroup_oncpu_seconds", labels, SERIES_VALUE);
+	turns = (double)value("cgroup_switches", labels, SERIES_VALUE);
+	waits = (double)value("cgroup_runq_latency_seconds", labels, SERIES_BUCKET);
+	printf("on the CPU %.0f us, the kernel says %lu; %.0f turns, %lu; %.0f waits\n", run / 1e3,
+		all.run_ns / 1000, turns, all.turns, waits);
+	cr_assert_gt(all.turns, PASSES);
+	cr_assert(turns > (double)all.turns * 0.97 && turns < (double)all.turns * 1.03);
+	cr_assert(waits > (double)all.turns * 0.97 && waits <= turns);
+	cr_assert(run > (double)all.run_ns * 0.93 && run < (double)all.run_ns * 1.07);
+	cr_assert_eq((uint64_t)turns % TALLY_COARSE_EVERY, 0, "none was looked at by itself");
 }
 
 Test(cgroup_sched, moves, .init = setup, .fini = teardown)

@@ -137,19 +137,19 @@ Test(softirq, begins_are_detached_before_ends, .init = setup, .fini = teardown)
 {
 	uint64_t entries, exits;
 
-	cr_assert_eq(module_hold(&producer, true), 0);
+	cr_assert_eq(module_set_level(&producer, BUDGET_HELD), 0);
 	send_packets(10); /* runs on other CPUs are over */
 	entries = runs("tally_softirq_entry");
 	exits = runs("tally_softirq_exit");
 	send_packets(1000);
 	cr_assert_eq(runs("tally_softirq_entry"), entries);
 	cr_assert_geq(runs("tally_softirq_exit"), exits + 1000);
-	cr_assert_eq(module_hold(&producer, true), 0);
+	cr_assert_eq(module_set_level(&producer, BUDGET_HELD), 0);
 	send_packets(10);
 	exits = runs("tally_softirq_exit");
 	send_packets(1000);
 	cr_assert_eq(runs("tally_softirq_exit"), exits);
-	cr_assert_eq(module_hold(&producer, false), 0);
+	cr_assert_eq(module_set_level(&producer, BUDGET_WHOLE), 0);
 	send_packets(1000);
 	cr_assert_geq(runs("tally_softirq_entry"), entries + 1000);
 	cr_assert_geq(runs("tally_softirq_exit"), exits + 1000);

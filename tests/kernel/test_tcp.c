@@ -256,9 +256,9 @@ Test(tcp, a_connect_over_a_hold_is_not_timed, .init = setup_unless_emulated, .fi
 		connect(fds[n], (struct sockaddr *)&addr, sizeof(addr));
 		waiting.fd = fds[n++];
 	} while (poll(&waiting, 1, 100) == 1);
-	cr_assert_eq(module_hold(&producer, true), 0);
-	cr_assert_eq(module_hold(&producer, true), 0);
-	cr_assert_eq(module_hold(&producer, false), 0);
+	cr_assert_eq(module_set_level(&producer, BUDGET_HELD), 0);
+	cr_assert_eq(module_set_level(&producer, BUDGET_HELD), 0);
+	cr_assert_eq(module_set_level(&producer, BUDGET_WHOLE), 0);
 	a = read_figures();
 	for (int i = 0; i < n - 1; i++)
 		close(accept(listener, NULL, NULL));

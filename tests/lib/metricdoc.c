@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bpf/module.h"
 #include "include/tally/histogram.h"
 #include "user/lib/util.h"
 #include "user/provider/kernel/modules.h"
@@ -117,6 +118,9 @@ static void print_module(const struct module *m)
 	for (size_t i = 0; i < m->nmetrics; i++)
 		print_metric(m, &m->metrics[i]);
 	print_needs(m);
+	if (m->ops.samples)
+		printf("\nNear the limit of its budget one of %u events stands for all.\n",
+			TALLY_COARSE_EVERY);
 	printf("\n%zu bytes a CPU", m->cpu_size);
 	if (m->slots)
 		printf(", and %zu more for each `%s`", m->slots->size, m->slots->label);

@@ -11,9 +11,9 @@
 static const struct budget five_percent = {.share_ppm = 50000, .span_ns = 10 * SEC};
 static uint64_t now, used;
 
-static bool ask(const struct budget *b, struct budget_account *a, enum budget_return how)
+static bool ask(const struct budget *b, struct budget_account *a, enum budget_kind kind)
 {
-	return budget_allows(b, a, 1, how, now, used);
+	return budget_look(b, a, 1, kind, now, used) != BUDGET_HELD;
 }
 
 Test(budget, who_stays_within_is_never_held)
@@ -21,7 +21,7 @@ Test(budget, who_stays_within_is_never_held)
 	struct budget_account a = {0};
 
 	for (int i = 0; i < 100000; i++, now += SEC, used += 50 * MS)
-		cr_assert(ask(&five_percent, &a, BUDGET_WHEN_FULL), "at %d", i);
+		cr_assert(ask(&five_percent, &a, BUDGET_PROGRAMS), "at %d", i);
 	cr_assert_eq(a.holds, 0);
 	cr_assert_eq(a.held_ns, 0);
 }
@@ -33,11 +33,11 @@ Test(budget, begins_full)
 
 	used = 3600 * SEC;
 	now = 5 * SEC;
-	cr_assert(ask(&five_percent, &a, BUDGET_AT_ONCE));
+	cr_assert(ask(&five_percent, &a, BUDGET_POLLED));
 	used += 500 * MS; /* a span's share in one go */
-	cr_assert(ask(&five_percent, &a, BUDGET_AT_ONCE));
+	cr_assert(ask(&five_percent, &a, BUDGET_POLLED));
 	used += 1;
-	cr_assert_not(ask(&five_percent, &a, BUDGET_AT_ONCE));
+	cr_assert_not(ask(&five_percent, &a, BUDGET_POLLED));
 }
 
 /* One that costs four times its share works at a fourth of the polls, evenly. */
@@ -47,7 +47,7 @@ Test(budget, works_as_often_as_it_can_pay_for)
 	unsigned worked = 0, pause = 0, longest = 0;
 
 	for (int i = 0; i < 4000; i++, now += SEC) {
-		bool may = ask(&five_percent, &a, BUDGET_AT_ONCE);
+		bool may = ask(&five_percent, &a, BUDGET_POLLED);
 
 		pause = may ? 0 : pause + 1;
 		longest = pause > longest ? pause : longest;
@@ -66,18 +66,48 @@ Test(budget, comes_back_when_full)
 {
 	struct budget_account a = {0};
 
-	cr_assert(ask(&five_percent, &a, BUDGET_WHEN_FULL));
+	cr_assert(ask(&five_percent, &a, BUDGET_PROGRAMS));
 	now += SEC;
 	used += 600 * MS; /* of the 500 that were there */
-	cr_assert_not(ask(&five_percent, &a, BUDGET_WHEN_FULL));
+	cr_assert_not(ask(&five_percent, &a, BUDGET_PROGRAMS));
 	for (int i = 0; i < 11; i++) {
 		now += SEC;
-		cr_assert_not(ask(&five_percent, &a, BUDGET_WHEN_FULL), "after %d s", i + 1);
+		cr_assert_not(ask(&five_percent, &a, BUDGET_PROGRAMS), "after %d s", i + 1);
 	}
 	now += SEC;
-	cr_assert(ask(&five_percent, &a, BUDGET_WHEN_FULL));
+	cr_assert(ask(&five_percent, &a, BUDGET_PROGRAMS));
 	cr_assert_eq(a.holds, 1);
 	cr_assert_eq(a.held_ns, 12 * SEC);
+}
+
+/* Half of a span's share used: sampled, until it is there again. All of it: held, also out of that. */
+Test(budget, is_sampled_before_it_is_held)
+{
+	static const struct {
+		uint64_t used_ms, seconds;
+		enum budget_level level;
+	} steps[] = {
+		{0, 0, BUDGET_WHOLE}, {250, 0, BUDGET_WHOLE}, /* 250 left */
+		{1, 0, BUDGET_COARSE}, /* 249 */
+		{0, 4, BUDGET_COARSE}, /* 449 */
+		{31, 1, BUDGET_COARSE}, /* 468: 31.25 may be missing */
+		{31, 1, BUDGET_WHOLE}, /* full, but for what it used meanwhile: 469 */
+		{0, 1, BUDGET_WHOLE}, {300, 0, BUDGET_COARSE}, /* 200 */
+		{201, 0, BUDGET_HELD}, /* -1 */
+		{0, 9, BUDGET_HELD}, /* 449 */
+		{0, 2, BUDGET_WHOLE}, {501, 0, BUDGET_HELD}, /* in one go */
+	};
+	struct budget_account a = {0};
+
+	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+		now += steps[i].seconds * SEC;
+		used += steps[i].used_ms * MS;
+		cr_assert_eq(budget_look(&five_percent, &a, 1, BUDGET_SAMPLED, now, used),
+			steps[i].level, "step %zu", i);
+	}
+	cr_assert_eq(a.coarse_ns, 6 * SEC);
+	cr_assert_eq(a.held_ns, 11 * SEC);
+	cr_assert_eq(a.holds, 2);
 }
 
 Test(budget, no_limit)
@@ -86,7 +116,7 @@ Test(budget, no_limit)
 	struct budget_account a = {0};
 
 	for (int i = 0; i < 100; i++, now += MS, used += SEC)
-		cr_assert(ask(&none, &a, BUDGET_WHEN_FULL));
+		cr_assert(ask(&none, &a, BUDGET_PROGRAMS));
 	cr_assert_eq(a.holds, 0);
 }
 
@@ -96,19 +126,19 @@ Test(budget, extremes)
 	const struct budget whole = {.share_ppm = 1000000, .span_ns = UINT64_MAX};
 	struct budget_account a = {0};
 
-	cr_assert(budget_allows(&whole, &a, UINT32_MAX, BUDGET_WHEN_FULL, 0, 0));
+	cr_assert_eq(budget_look(&whole, &a, UINT32_MAX, BUDGET_PROGRAMS, 0, 0), BUDGET_WHOLE);
 	for (int i = 1; i < 10; i++) {
 		uint64_t at = UINT64_MAX / 10 * (uint64_t)i;
 
-		cr_assert(budget_allows(&whole, &a, UINT32_MAX, BUDGET_WHEN_FULL, at, 0));
+		cr_assert_eq(
+			budget_look(&whole, &a, UINT32_MAX, BUDGET_PROGRAMS, at, 0), BUDGET_WHOLE);
 	}
 	for (uint64_t i = 1; i < 10; i++)
-		budget_allows(
-			&five_percent, &a, 1, BUDGET_WHEN_FULL, UINT64_MAX, UINT64_MAX / 10 * i);
-	cr_assert(a.held);
+		budget_look(&five_percent, &a, 1, BUDGET_PROGRAMS, UINT64_MAX, UINT64_MAX / 10 * i);
+	cr_assert_eq(a.level, BUDGET_HELD);
 	cr_assert_lt(a.balance_ns, 0);
-	cr_assert_not(
-		budget_allows(&five_percent, &a, 1, BUDGET_AT_ONCE, 0, 0), "times that go back");
+	cr_assert_eq(budget_look(&five_percent, &a, 1, BUDGET_POLLED, 0, 0), BUDGET_HELD,
+		"times that go back");
 }
 
 /* Over any time T: at most the share of T and a span, and one step's use more. */
@@ -118,14 +148,14 @@ Test(budget, share_is_kept_whatever_happens)
 	for (int round = 0; round < 200; round++) {
 		const struct budget b = {.share_ppm = 1 + (uint32_t)(test_rand() % 300000),
 			.span_ns = (1 + test_rand() % 60) * SEC};
-		enum budget_return how = test_rand() % 2 ? BUDGET_AT_ONCE : BUDGET_WHEN_FULL;
+		enum budget_kind kind = test_rand() % 3;
 		uint32_t cpus = 1 + (uint32_t)(test_rand() % 64);
 		uint64_t step_max = 0, used_at[500], now_at[500];
 		struct budget_account a = {0};
 
 		now = used = 0;
 		for (int i = 0; i < 500; i++) {
-			bool may = budget_allows(&b, &a, cpus, how, now, used);
+			bool may = budget_look(&b, &a, cpus, kind, now, used) != BUDGET_HELD;
 			uint64_t gone = 1 + test_rand() % (10 * SEC),
 				 use = test_rand() % (gone * cpus);
 

@@ -224,17 +224,17 @@ Test(registry, a_forgotten_group_is_not_in_the_snapshot)
 /* --- budgets ------------------------------------------------------------------------------------ */
 
 static uint64_t programs_used;
-static int held_calls, let_go_calls, let_go_result;
+static int calls[BUDGET_HELD + 1], attach_result;
 
 static uint64_t programs_ns(const struct producer *p)
 {
 	return programs_used;
 }
 
-static int hold(struct producer *p, bool held)
+static int set_level(struct producer *p, enum budget_level level)
 {
-	*(held ? &held_calls : &let_go_calls) += 1;
-	return held ? 0 : let_go_result;
+	calls[level]++;
+	return level == BUDGET_HELD ? 0 : attach_result;
 }
 
 /* Polls at a time of the test's own: how many groups there were. */
@@ -264,32 +264,58 @@ Test(registry, programs_over_budget_are_held_and_come_back)
 		.get_stats = stats_ok,
 		.close = close_it,
 		.programs_ns = programs_ns,
-		.hold = hold};
+		.set_level = set_level};
 	const struct producer *p = &registry.producers[0];
 
 	limit(&ops);
 	cr_expect_eq(poll_at(1), 1);
 	programs_used = 150 * NSEC_PER_MSEC;
 	cr_expect_eq(poll_at(2), 1);
-	cr_expect_eq(held_calls, 0);
+	cr_expect_eq(calls[BUDGET_HELD], 0);
 	programs_used = 400 * NSEC_PER_MSEC;
 	cr_expect_eq(poll_at(3), 0, "over it");
-	cr_expect_eq(held_calls, 1);
+	cr_expect_eq(calls[BUDGET_HELD], 1);
 	cr_expect_eq(p->last_series, 0);
 	cr_expect_eq(p->polls, 2);
 	/* 190 ms too much, and 200 until it is full: 20 ms a second */
 	cr_expect_eq(poll_at(21), 0);
-	cr_expect_eq(let_go_calls, 0);
-	let_go_result = -EPERM;
+	cr_expect_eq(calls[BUDGET_WHOLE], 0);
+	attach_result = -EPERM;
 	cr_expect_eq(poll_at(23), 0, "it can't be attached");
-	cr_expect_eq(let_go_calls, 1);
-	let_go_result = 0;
+	cr_expect_eq(calls[BUDGET_WHOLE], 1);
+	attach_result = 0;
 	cr_expect_eq(poll_at(24), 1);
-	cr_expect_eq(let_go_calls, 2);
+	cr_expect_eq(calls[BUDGET_WHOLE], 2);
 	cr_expect_eq(p->account.holds, 1);
 	cr_expect_eq(p->account.held_ns, 21 * NSEC_PER_SEC);
 	cr_expect_eq(poll_at(25), 1);
-	cr_expect_eq(let_go_calls, 2, "once");
+	cr_expect_eq(calls[BUDGET_WHOLE], 2, "once");
+	cr_expect_eq(calls[BUDGET_COARSE], 0);
+}
+
+Test(registry, programs_that_can_are_sampled_and_go_on)
+{
+	static const struct producer_ops ops = {.name = "storm",
+		.open = open_ok,
+		.get_stats = stats_ok,
+		.close = close_it,
+		.samples = true,
+		.programs_ns = programs_ns,
+		.set_level = set_level};
+	const struct producer *p = &registry.producers[0];
+
+	limit(&ops);
+	cr_expect_eq(poll_at(1), 1);
+	programs_used = 150 * NSEC_PER_MSEC;
+	cr_expect_eq(poll_at(2), 1, "sampled, it is asked");
+	cr_expect_eq(calls[BUDGET_COARSE], 1);
+	cr_expect_eq(poll_at(3), 1);
+	cr_expect_eq(calls[BUDGET_WHOLE], 0);
+	cr_expect_eq(poll_at(12), 1);
+	cr_expect_eq(calls[BUDGET_WHOLE], 1, "all is there again");
+	cr_expect_eq(p->account.coarse_ns, 10 * NSEC_PER_SEC);
+	cr_expect_eq(p->account.holds, 0);
+	cr_expect_eq(calls[BUDGET_HELD], 0);
 }
 
 Test(registry, what_costs_too_much_is_asked_less_often)
@@ -311,7 +337,7 @@ Test(registry, what_costs_too_much_is_asked_less_often)
 	cr_expect_eq(group.values[0], groups);
 }
 
-Test(registry, programs_need_a_hold)
+Test(registry, programs_need_a_set_level)
 {
 	static const struct producer_ops ops = {.name = "a",
 		.open = open_ok,
@@ -321,5 +347,5 @@ Test(registry, programs_need_a_hold)
 	struct errmsg e;
 
 	cr_expect_eq(add(&ops, &e), -EINVAL);
-	cr_expect(strstr(e.text, "no hold()"), "%s", e.text);
+	cr_expect(strstr(e.text, "no set_level()"), "%s", e.text);
 }

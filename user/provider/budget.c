@@ -29,8 +29,10 @@ static void look(const struct budget *b, struct budget_account *a, uint32_t cpus
 		a->balance_ns = full;
 		gone = used = 0;
 	}
-	if (a->held)
+	if (a->level == BUDGET_HELD)
 		a->held_ns += gone;
+	else if (a->level == BUDGET_COARSE)
+		a->coarse_ns += gone;
 	a->balance_ns += earned_ns(b, cpus, gone);
 	if (a->balance_ns > full)
 		a->balance_ns = full;
@@ -41,18 +43,23 @@ static void look(const struct budget *b, struct budget_account *a, uint32_t cpus
 	a->used_ns = total_ns;
 }
 
-bool budget_allows(const struct budget *b, struct budget_account *a, uint32_t cpus,
-	enum budget_return how, uint64_t now_ns, uint64_t total_ns)
+enum budget_level budget_look(const struct budget *b, struct budget_account *a, uint32_t cpus,
+	enum budget_kind kind, uint64_t now_ns, uint64_t total_ns)
 {
+	int64_t full = earned_ns(b, cpus, b->span_ns), back = kind == BUDGET_POLLED ? 0 : full;
+
 	if (!b->share_ppm)
-		return true;
+		return BUDGET_WHOLE;
 	look(b, a, cpus, now_ns, total_ns);
-	if (!a->held && a->balance_ns < 0) {
-		a->held = true;
-		a->holds++;
-	} else if (a->held) {
-		a->held = a->balance_ns <
-			  (how == BUDGET_AT_ONCE ? 0 : earned_ns(b, cpus, b->span_ns));
+	if (a->level == BUDGET_COARSE)
+		back -= full / 16; /* it works meanwhile, so all is never there */
+	if (a->balance_ns < 0) {
+		a->holds += a->level != BUDGET_HELD;
+		a->level = BUDGET_HELD;
+	} else if (a->balance_ns >= back) {
+		a->level = BUDGET_WHOLE;
+	} else if (kind == BUDGET_SAMPLED && a->level == BUDGET_WHOLE && a->balance_ns < full / 2) {
+		a->level = BUDGET_COARSE;
 	}
-	return !a->held;
+	return a->level;
 }

@@ -4,7 +4,7 @@
  * uses is taken from that. What it does not use is kept, up to what it earns in `span_ns`.
  *
  *   balance  full --.        .------.
- *                    \      /        \
+ *                    \      /        \      <- sampled, from half of it on, if it can be
  *        0 -----------\----/----------\----
  *                      '-'  <- held     '-     Over any time T it uses at most share x (T + span), and
  *                                              what it used between two looks.
@@ -27,25 +27,34 @@ struct budget {
 	uint64_t span_ns;
 };
 
-/* How its producer comes back, once its balance allows it: */
-enum budget_return {
-	BUDGET_AT_ONCE, /* at 0, so that it works as often as it can pay for */
-	BUDGET_WHEN_FULL, /* with all of a span's share, since stopping and starting cost something too */
+/* What its producer does about it: */
+enum budget_kind {
+	BUDGET_POLLED, /* is held below 0, and comes back at 0: it works as often as it can pay for */
+	BUDGET_PROGRAMS, /* comes back with all of a span's share, since stopping and starting cost something too */
+	BUDGET_SAMPLED, /* does that too, and before that, below half of the share, looks at fewer events */
+};
+
+enum budget_level {
+	BUDGET_WHOLE,
+	BUDGET_COARSE, /* BUDGET_SAMPLED only: until the balance is as good as full */
+	BUDGET_HELD,
 };
 
 /* Begins as zeros. */
 struct budget_account {
-	bool begun, held;
+	bool begun;
+	enum budget_level level;
 	uint64_t at_ns, used_ns; /* of the last look */
 	int64_t balance_ns;
 	uint64_t holds, held_ns; /* how often and how long it was held */
+	uint64_t coarse_ns; /* how long it was sampled */
 };
 
 /*
- * May a producer work that has used total_ns of CPU time up to now? `cpus` is how many CPUs it may have a share
- * of. Times never go back; now_ns is CLOCK_MONOTONIC.
+ * How may a producer go on that has used total_ns of CPU time up to now? `cpus` is how many CPUs it may have a share
+ * of. Times never go back; now_ns is CLOCK_MONOTONIC. Also in a->level, until the next look.
  */
-bool budget_allows(const struct budget *b, struct budget_account *a, uint32_t cpus,
-	enum budget_return how, uint64_t now_ns, uint64_t total_ns);
+enum budget_level budget_look(const struct budget *b, struct budget_account *a, uint32_t cpus,
+	enum budget_kind kind, uint64_t now_ns, uint64_t total_ns);
 
 #endif

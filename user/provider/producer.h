@@ -56,10 +56,11 @@ struct producer_ops {
 	/* CPU time of its BPF programs since it was opened, on all CPUs, in ns; NULL: it has none. */
 	uint64_t (*programs_ns)(const struct producer *p);
 	/*
-	 * Detaches its programs, or attaches them again; called at each poll while it is held. A negative
-	 * errno value if they could not be attached: then none is. Required with programs_ns.
+	 * Has its programs run as its budget allows it; called at each poll unless that is BUDGET_WHOLE and was so
+	 * before. A negative errno value if they could not be attached again: then none is. Required with programs_ns.
 	 */
-	int (*hold)(struct producer *p, bool held);
+	int (*set_level)(struct producer *p, enum budget_level level);
+	bool samples; /* its programs can do with BUDGET_COARSE */
 	/* For docs/kernel-metrics.md: how a poll reads, in sentences, and every metric that it may show. */
 	const char *reads;
 	void (*describe)(struct describer *d);
@@ -75,7 +76,7 @@ struct producer {
 	size_t due, ndue; /* its groups in the snapshot that was taken last: the first, how many */
 	bool is_open;
 	struct budget_account account;
-	struct diag_limit log_limit, hold_log_limit;
+	struct diag_limit log_limit, hold_log_limit, coarse_log_limit;
 };
 
 /* Adds a group that was read between begin_ns and end_ns (CLOCK_MONOTONIC). -ENOMEM. */
@@ -93,8 +94,8 @@ struct registry {
 };
 
 /*
- * Registers a producer. -EINVAL with a message if the interface is incomplete (name, open,
- * get_stats and close are all required, and hold with programs_ns), -EEXIST for a second one of the same name, -E2BIG.
+ * Registers a producer. -EINVAL with a message if the interface is incomplete (name, open, get_stats and close are
+ * all required, and set_level with programs_ns), -EEXIST for a second one of the same name, -E2BIG.
  */
 int registry_add(struct registry *r, const struct producer_ops *ops, struct errmsg *e);
 

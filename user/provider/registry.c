@@ -23,12 +23,12 @@ int registry_add(struct registry *r, const struct producer_ops *ops, struct errm
 		missing = "open";
 	else if (!ops->close)
 		missing = "close";
-	else if (ops->programs_ns && !ops->hold)
-		missing = "hold";
+	else if (ops->programs_ns && !ops->set_level)
+		missing = "set_level";
 	if (missing)
 		return err_set(e, -EINVAL,
 			"producer '%s' has no %s(): open, get_stats and close are "
-			"required, and hold with programs_ns",
+			"required, and set_level with programs_ns",
 			ops->name, missing);
 	for (size_t i = 0; i < r->n; i++)
 		if (!strcmp(r->producers[i].ops->name, ops->name))
@@ -118,13 +118,20 @@ static int producer_get_stats(struct producer *p, struct snapshot *s)
 
 /* --- budgets ---------------------------------------------------------------------------------- */
 
-static void log_hold(const struct registry *r, struct producer *p, uint64_t now_ns)
+static void log_level(const struct registry *r, struct producer *p, uint64_t now_ns)
 {
+	bool held = p->account.level == BUDGET_HELD;
 	double percent = r->budget.share_ppm / 1e4;
 
-	if (!diag_allowed(&p->hold_log_limit, now_ns, LOG_HOLD_EVERY_NS))
+	if (!diag_allowed(
+		    held ? &p->hold_log_limit : &p->coarse_log_limit, now_ns, LOG_HOLD_EVERY_NS))
 		return;
-	if (p->ops->hold)
+	if (!held)
+		diag_warning(
+			"producer %s has used half of what its budget of %g %% of %u CPUs lets it "
+			"save: its programs look at fewer events until it has that again",
+			p->ops->name, percent, r->ncpus);
+	else if (p->ops->set_level)
 		diag_warning("producer %s is over its budget of %g %% of %u CPUs: its programs are "
 			     "detached until that is made up for",
 			p->ops->name, percent, r->ncpus);
@@ -134,14 +141,14 @@ static void log_hold(const struct registry *r, struct producer *p, uint64_t now_
 			p->ops->name, percent);
 }
 
-/* Stops a producer's programs or lets them go on. False: they can't go on, and it stays held. */
-static bool hold_programs(struct producer *p, bool held, uint64_t now_ns)
+/* False: they can't go on, and it stays held. */
+static bool set_level(struct producer *p, enum budget_level level, uint64_t now_ns)
 {
-	int err = p->ops->hold(p, held);
+	int err = p->ops->set_level(p, level);
 
-	if (held || !err)
+	if (!err)
 		return true;
-	p->account.held = true;
+	p->account.level = BUDGET_HELD;
 	if (diag_allowed(&p->log_limit, now_ns, LOG_EVERY_NS))
 		diag_warning("producer %s: its programs can't be attached again: %s%s",
 			p->ops->name, strerror(-err),
@@ -154,15 +161,19 @@ static bool hold_programs(struct producer *p, bool held, uint64_t now_ns)
 static bool may_work(struct registry *r, struct producer *p, uint64_t now_ns)
 {
 	uint64_t used = p->cpu_ns + (p->ops->programs_ns ? p->ops->programs_ns(p) : 0);
-	bool was_held = p->account.held;
-	bool may = budget_allows(&r->budget, &p->account, p->ops->hold ? r->ncpus : 1,
-		p->ops->hold ? BUDGET_WHEN_FULL : BUDGET_AT_ONCE, now_ns, used);
+	enum budget_kind kind = !p->ops->set_level ? BUDGET_POLLED
+				: p->ops->samples  ? BUDGET_SAMPLED
+						   : BUDGET_PROGRAMS;
+	enum budget_level before = p->account.level,
+			  level = budget_look(&r->budget, &p->account,
+				  p->ops->set_level ? r->ncpus : 1, kind, now_ns, used);
 
-	if (!may && !was_held)
-		log_hold(r, p, now_ns);
-	if (p->ops->hold && (!may || was_held))
-		may = hold_programs(p, !may, now_ns) && may;
-	return may;
+	if (level > before)
+		log_level(r, p, now_ns);
+	if (p->ops->set_level && (level != BUDGET_WHOLE || before != BUDGET_WHOLE) &&
+		!set_level(p, level, now_ns))
+		return false;
+	return level != BUDGET_HELD;
 }
 
 size_t registry_get_stats(struct registry *r, struct snapshot *s)

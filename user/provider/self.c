@@ -47,6 +47,10 @@ static const struct self_metric per_producer[] = {
 	{"tallyd_producer_held_seconds", "seconds",
 		"How long a producer did not work, being over its budget of CPU time",
 		METRIC_COUNTER, -9},
+	{"tallyd_producer_coarse_seconds", "seconds",
+		"How long a producer's programs looked at fewer events, having used half of what "
+		"its budget lets it save",
+		METRIC_COUNTER, -9},
 };
 #define PER_PRODUCER (sizeof(per_producer) / sizeof(per_producer[0]))
 
@@ -302,6 +306,7 @@ static void put_producers(const struct self *s, uint64_t *v)
 		*v++ = p->is_open;
 		*v++ = p->account.holds;
 		*v++ = p->account.held_ns;
+		*v++ = p->account.coarse_ns;
 	}
 }
 

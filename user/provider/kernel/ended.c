@@ -546,11 +546,11 @@ static uint64_t ended_programs_ns(const struct producer *p)
 	return e->sched.state ? module_programs_ns(&e->sched) : 0;
 }
 
-static int ended_hold(struct producer *p, bool held)
+static int ended_set_level(struct producer *p, enum budget_level level)
 {
 	struct ended *e = p->state;
 
-	return e->sched.state ? module_hold(&e->sched, held) : 0;
+	return e->sched.state ? module_set_level(&e->sched, level) : 0;
 }
 
 static void ended_close(struct producer *p)
@@ -576,7 +576,7 @@ const struct producer_ops producer_ended = {
 	.get_stats = ended_get_stats,
 	.close = ended_close,
 	.programs_ns = ended_programs_ns,
-	.hold = ended_hold,
+	.set_level = ended_set_level,
 	.reads = "The program of module `sched` writes a row for each process at its end; a poll "
 		 "reads those that are new, and takes no system call if there are none.",
 	.describe = ended_describe,

@@ -29,7 +29,7 @@ struct state {
 	int kept[MODULE_KEPT_MAX]; /* descriptors of maps; -1: none */
 	const char *cpus; /* ncpus structs, written by the kernel */
 	uint32_t ncpus;
-	uint64_t *attached_ns; /* for the programs: when they were attached; NULL: they don't ask */
+	struct tally_knobs *knobs; /* read by the programs; NULL: they have none */
 	const char *cells; /* ncpus x nslots structs, likewise */
 	const char *slots; /* nslots structs of names */
 	struct slot_labels **labels; /* of each slot; NULL: not seen yet */
@@ -542,9 +542,9 @@ static int open_maps(struct state *s)
 	if (rc)
 		return rc;
 	s->cpus = view;
-	if (s->module->attached_map)
-		rc = load_map_knob(bpf_object__find_map_by_name(s->object, s->module->attached_map),
-			sizeof(*s->attached_ns), (void **)&s->attached_ns);
+	if (s->module->knobs_map)
+		rc = load_map_knob(bpf_object__find_map_by_name(s->object, s->module->knobs_map),
+			sizeof(*s->knobs), (void **)&s->knobs);
 	if (!rc && s->module->slots)
 		rc = open_slots(s);
 	bpf_object__for_each_map(map, s->object) s->memory += map_memory(map);
@@ -716,13 +716,29 @@ static int attach_program(struct state *s, size_t i)
 	return s->links[i] < 0 ? -errno : 0;
 }
 
+static bool is_attached(const struct state *s)
+{
+	for (size_t i = 0; i < s->module->nprograms; i++)
+		if (s->programs[i] >= 0 && s->links[i] < 0)
+			return false;
+	return true;
+}
+
+/* every: one of so many events is to be looked at. */
+static void turn_knobs(struct state *s, uint64_t every)
+{
+	if (!s->knobs || (s->knobs->every == every && is_attached(s)))
+		return;
+	__atomic_store_n(&s->knobs->attached_ns, clock_monotonic_ns(), __ATOMIC_RELAXED);
+	__atomic_store_n(&s->knobs->every, every, __ATOMIC_RELAXED);
+}
+
 /* Those that begin something come last. All or none; the error is the first one's. */
-static int attach(struct state *s)
+static int attach(struct state *s, uint64_t every)
 {
 	int rc = 0;
 
-	if (s->attached_ns)
-		__atomic_store_n(s->attached_ns, clock_monotonic_ns(), __ATOMIC_RELAXED);
+	turn_knobs(s, every);
 	for (int begins = 0; begins < 2; begins++)
 		for (size_t i = 0; i < s->module->nprograms && !rc; i++)
 			if (s->module->programs[i].begins == begins)
@@ -746,13 +762,28 @@ uint64_t module_programs_ns(const struct producer *p)
 	return ns * TALLY_OWN_EVERY;
 }
 
-int module_hold(struct producer *p, bool held)
+/* Before Linux 5.19 a process without privileges is refused all of bpf(2), unless the machine allows it everybody. */
+static bool is_refused(const struct state *s)
 {
-	struct state *s = p->state;
+	for (size_t i = 0; i < s->module->nprograms; i++) {
+		struct bpf_prog_info info = {0};
+		uint32_t size = sizeof(info);
+
+		if (s->programs[i] >= 0)
+			return bpf_obj_get_info_by_fd(s->programs[i], &info, &size) &&
+			       errno == EPERM;
+	}
+	return false;
+}
+
+static void hold(struct state *s)
+{
 	bool any = false;
 
-	if (!held)
-		return attach(s);
+	if (s->module->pauses && is_refused(s)) {
+		turn_knobs(s, 0);
+		return;
+	}
 	for (size_t i = 0; i < s->module->nprograms; i++) {
 		if (!s->module->programs[i].begins || s->links[i] < 0)
 			continue;
@@ -761,7 +792,17 @@ int module_hold(struct producer *p, bool held)
 	}
 	if (!any)
 		detach(s);
-	return 0;
+}
+
+int module_set_level(struct producer *p, enum budget_level level)
+{
+	struct state *s = p->state;
+
+	if (level == BUDGET_HELD) {
+		hold(s);
+		return 0;
+	}
+	return attach(s, level == BUDGET_COARSE ? TALLY_COARSE_EVERY : 1);
 }
 
 int module_map(const struct producer *p, const char *name)
@@ -777,7 +818,7 @@ int module_map(const struct producer *p, const char *name)
 int module_attach(struct producer *p, bool attached)
 {
 	if (attached)
-		return attach(p->state);
+		return attach(p->state, 1);
 	detach(p->state);
 	return 0;
 }
@@ -785,8 +826,8 @@ int module_attach(struct producer *p, bool attached)
 static void state_free(struct state *s)
 {
 	detach(s);
-	if (s->attached_ns)
-		munmap(s->attached_ns, sizeof(*s->attached_ns));
+	if (s->knobs)
+		munmap(s->knobs, sizeof(*s->knobs));
 	if (s->cpus)
 		munmap((void *)s->cpus, s->ncpus * s->module->cpu_size);
 	if (s->cells)
@@ -866,7 +907,7 @@ int module_open(struct producer *p, const struct provider_env *env, struct errms
 	load_begin();
 	rc = load(s, e);
 	if (!rc) {
-		rc = attach(s);
+		rc = attach(s, 1);
 		if (rc)
 			load_explain(rc, &m->programs[0].needs, e);
 	}

@@ -102,8 +102,9 @@ struct module {
 	const struct module_capability *capability;
 	/* Sets sizes and constants of an object that is not loaded yet; negative errno. NULL: nothing to set */
 	int (*prepare)(struct bpf_object *object, uint32_t ncpus);
-	/* Map of the time when its programs were attached (bpf/module.bpf.h); NULL: they need not know. */
-	const char *attached_map;
+	const char *
+		knobs_map; /* of its struct tally_knobs (bpf/module.h); NULL: its programs have none */
+	bool pauses; /* its programs do nothing while the knob `every` is 0; all whose ops have `samples` do */
 	const char *kept[MODULE_KEPT_MAX]; /* maps for module_map(), which are frozen */
 	const struct module_program *programs;
 	size_t nprograms;
@@ -114,7 +115,7 @@ struct module {
 /* The members of struct producer_ops that are alike in all modules. */
 #define MODULE_FUNCTIONS                                                           \
 	.open = module_open, .get_stats = module_get_stats, .close = module_close, \
-	.programs_ns = module_programs_ns, .hold = module_hold
+	.programs_ns = module_programs_ns, .set_level = module_set_level
 int module_open(struct producer *p, const struct provider_env *env, struct errmsg *e);
 int module_get_stats(struct producer *p, struct snapshot *snap);
 void module_close(struct producer *p);
@@ -122,8 +123,10 @@ uint64_t module_programs_ns(const struct producer *p);
 /*
  * Programs that begin something are detached by the first call, those that end it by the next: what had begun has
  * ended by then. They are attached the other way round, so that nothing is ended that had an earlier begin.
+ *
+ * Where the kernel would refuse to attach them again, those that can pause are left where they are and do so.
  */
-int module_hold(struct producer *p, bool held);
+int module_set_level(struct producer *p, enum budget_level level);
 
 /*
  * Attaches or detaches all programs of an open module at once; nothing if they are so already. A negative errno

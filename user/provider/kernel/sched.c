@@ -54,6 +54,8 @@ const struct module module_sched = {
 		MODULE_FUNCTIONS},
 	.elf = sched_bpf__elf_bytes,
 	.cpu_map = "tally_sched_cpu",
+	.knobs_map = "tally_sched_knobs",
+	.pauses = true,
 	.cpu_size = sizeof(struct sched_cpu),
 	.prepare = ended_prepare,
 	.kept = {ENDED_CPU_MAP, ENDED_ROWS_MAP},

@@ -39,6 +39,8 @@ const struct module module_softirq = {
 	.ops = {.name = "softirq", .help = "time in soft interrupts (BPF)", MODULE_FUNCTIONS},
 	.elf = softirq_bpf__elf_bytes,
 	.cpu_map = "tally_softirq_cpu",
+	.knobs_map = "tally_softirq_knobs",
+	.pauses = true,
 	.cpu_size = sizeof(struct softirq_cpu),
 	.programs = programs,
 	.nprograms = sizeof(programs) / sizeof(programs[0]),
