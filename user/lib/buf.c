@@ -12,7 +12,7 @@
 #define BUF_FIRST_CAP    256u
 #define VARINT_MAX_BYTES 10u
 /* So much is kept in any case; more, if at least an eighth of it was used. */
-#define BUF_KEEP (256u << 10)
+#define BUF_KEEP (32u << 10)
 
 void buf_release(struct buf *b)
 {

@@ -561,6 +561,7 @@ static int read_table(struct segfile *s, struct segfile_table *t, struct buf *sc
 	slots = (struct tally_segment_slot *)buf_reserve(scratch, size);
 	if (!slots)
 		return -ENOMEM;
+	scratch->len = size;
 	r = read_exactly(s->fd, slots, size, at);
 	for (uint32_t i = 0; r == 0 && i < t->slots; i++) {
 		if (t->known[i] || slots[i].state == TALLY_SLOT_FREE)
@@ -638,6 +639,7 @@ static int sum_rows(const struct segfile *s, uint32_t rows, struct buf *scratch)
 	row0 = buf_reserve(scratch, at + CHUNK);
 	if (!row0)
 		return -ENOMEM;
+	scratch->len = at + CHUNK; /* so much is used each time */
 	more = row0 + at;
 	r = read_exactly(s->fd, row0, have, s->header.rows_off);
 	if (rows == 1)

@@ -408,7 +408,7 @@ int main(int argc, char **argv)
 	int first, err;
 
 	/* Large buffers, of schemas for one, go back to the system when they are freed, however many there were. */
-	mallopt(M_MMAP_THRESHOLD, 128 << 10);
+	mallopt(M_MMAP_THRESHOLD, 64 << 10);
 	diag_init("tallyd", level);
 	err = set_defaults(&d.opt);
 	if (!err)
