@@ -223,15 +223,17 @@ int proc_walk_memory_line(struct proc_text line, const struct sink_label *node, 
 	if (at_end(&line))
 		return put_huge_pages(key, node, v, k);
 	if (!next_word(&line, &unit) || !is_word(&unit, "kB") || !at_end(&line) ||
-		__builtin_mul_overflow(v, 1024, &v) || !memory_name(key, word, sizeof(word)))
+		__builtin_mul_overflow(v, 1024, &v) ||
+		(k->build && !memory_name(key, word, sizeof(word))))
 		return -EBADMSG;
-	sink_fill(name, sizeof(name), family->name, word, word);
-	spell_out(name, sizeof(name));
-	m.name = name;
-	m.help = help;
-	if (k->build)
+	if (k->build) {
+		sink_fill(name, sizeof(name), family->name, word, word);
+		spell_out(name, sizeof(name));
 		memory_help(key, family->help, help, sizeof(help));
-	sink_put(k, &m, labels, v);
+		m.name = name;
+		m.help = help;
+	}
+	sink_put_member(k, family, key.p, length(&key), &m, labels, v);
 	return 0;
 }
 
@@ -297,21 +299,22 @@ static int walk_vmstat(struct proc_text t, struct sink *k)
 	uint64_t v;
 
 	while (next_line(&t, &line)) {
-		struct sink_metric m;
+		struct sink_metric m = {NULL};
 
 		if (!next_word(&line, &key) || length(&key) >= sizeof(word) ||
 			!next_number(&line, &v) || !at_end(&line))
 			return -EBADMSG;
-		memcpy(word, key.p, length(&key));
-		word[length(&key)] = '\0';
-		m = vmstat_families[k->build ? is_event(&key) + is_exported(&key) : 0].metric;
-		sink_fill(name, sizeof(name), m.name, word, word);
-		if (k->build)
+		if (k->build) {
+			memcpy(word, key.p, length(&key));
+			word[length(&key)] = '\0';
+			m = vmstat_families[is_event(&key) + is_exported(&key)].metric;
+			sink_fill(name, sizeof(name), m.name, word, word);
 			sink_fill(help, sizeof(help), m.help, word, word);
-		spell_out(name, sizeof(name));
-		m.name = name;
-		m.help = help;
-		sink_put(k, &m, NULL, v);
+			spell_out(name, sizeof(name));
+			m.name = name;
+			m.help = help;
+		}
+		sink_put_member(k, &vmstat_families[0].metric, key.p, length(&key), &m, NULL, v);
 	}
 	return 0;
 }

@@ -11,14 +11,19 @@
 
 #define SEEN_MAX (2 * SINK_SERIES_MAX)
 
-static uint64_t hash_key(const struct sink_metric *m, const struct sink_label *labels)
+static uint64_t hash_text(uint64_t h, const char *text, size_t len)
 {
-	uint64_t h = hash_bytes(HASH_START, m->name, strlen(m->name) + 1);
+	return hash_index(hash_index(h, &len, sizeof(len)), text, len);
+}
 
-	for (; labels && labels->name; labels++) {
-		h = hash_bytes(h, &labels->len, sizeof(labels->len));
-		h = hash_bytes(h, labels->value, labels->len);
-	}
+/* Metrics are tables of the program: their places tell them apart. word: of one of a family. */
+static uint64_t hash_key(
+	const struct sink_metric *m, const char *word, size_t len, const struct sink_label *labels)
+{
+	uint64_t h = hash_text(hash_index(HASH_START, &m, sizeof(m)), word, len);
+
+	for (; labels && labels->name; labels++)
+		h = hash_text(h, labels->value, labels->len);
 	return h;
 }
 
@@ -141,10 +146,9 @@ static uint64_t check_step(
 	return value;
 }
 
-void sink_put(struct sink *k, const struct sink_metric *m, const struct sink_label *labels,
-	uint64_t value)
+static void put(struct sink *k, uint64_t hash, const struct sink_metric *m,
+	const struct sink_label *labels, uint64_t value)
 {
-	uint64_t hash = hash_key(m, labels);
 	const struct sink_seen *seen;
 
 	if (k->err || k->changed)
@@ -164,6 +168,18 @@ void sink_put(struct sink *k, const struct sink_metric *m, const struct sink_lab
 		value = check_step(k, m, k->group->values[k->n], value);
 	}
 	k->next[k->n++] = value;
+}
+
+void sink_put(struct sink *k, const struct sink_metric *m, const struct sink_label *labels,
+	uint64_t value)
+{
+	put(k, hash_key(m, "", 0, labels), m, labels, value);
+}
+
+void sink_put_member(struct sink *k, const struct sink_metric *family, const char *word, size_t len,
+	const struct sink_metric *m, const struct sink_label *labels, uint64_t value)
+{
+	put(k, hash_key(family, word, len, labels), m, labels, value);
 }
 
 void sink_keep(struct sink *k, size_t n)

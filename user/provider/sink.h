@@ -58,9 +58,16 @@ struct sink {
 	size_t nseen, hint;
 };
 
-/* Puts the next value. labels end with a NULL name; NULL: none. */
+/* Puts the next value. The metric stays where it is; labels end with a NULL name; NULL: none. */
 void sink_put(struct sink *k, const struct sink_metric *m, const struct sink_label *labels,
 	uint64_t value);
+
+/*
+ * Puts the next value, of a metric of a family, which is known by its word in the file. m is what the family's texts
+ * make of that; it is only looked at while the schema is made (k->build), but for may_step_back.
+ */
+void sink_put_member(struct sink *k, const struct sink_metric *family, const char *word, size_t len,
+	const struct sink_metric *m, const struct sink_label *labels, uint64_t value);
 
 /*
  * Puts the next n values as they were, of what was not read this time. sink_take() gives -EAGAIN if the

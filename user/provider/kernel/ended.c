@@ -297,14 +297,14 @@ static uint64_t head_of(const struct ended *e, uint32_t cpu)
 	return __atomic_load_n(&e->cpus[cpu].rows, __ATOMIC_ACQUIRE);
 }
 
-/* Takes rows [from, to) of a CPU, which do not wrap. Returns how many it could, the last ones being not there yet. */
+/* Takes rows [from, to) of a CPU. Returns how many it could, the last ones being not there yet. */
 static uint64_t take_rows(struct ended *e, uint32_t cpu, const struct ended_row *rows,
 	uint64_t from, uint64_t to, uint64_t now)
 {
 	struct ended_row r;
 
 	for (uint64_t i = from; i < to; i++) {
-		memcpy(&r, &rows[i % e->nrows], sizeof(r));
+		memcpy(&r, &rows[i - from], sizeof(r));
 		if (head_of(e, cpu) - i >= e->nrows) {
 			e->dropped++; /* it may have been written over while it was read */
 			continue;
@@ -320,24 +320,39 @@ static uint64_t take_rows(struct ended *e, uint32_t cpu, const struct ended_row 
 	return to - from;
 }
 
+/* The pages that hold rows [from, to) of a CPU, which do not wrap, are mapped for as long as that takes: a map is large. */
+static int read_part(struct ended *e, uint32_t cpu, uint64_t from, uint64_t to, uint64_t now)
+{
+	size_t row = sizeof(struct ended_row), first = (cpu * e->nrows + from % e->nrows) * row,
+	       begin = first / e->page_size * e->page_size,
+	       size = first - begin + (to - from) * row;
+	char *pages = mmap(NULL, size, PROT_READ, MAP_SHARED, e->rows_fd, (off_t)begin);
+
+	if (pages == MAP_FAILED)
+		return -errno;
+	e->tails[cpu] = from + take_rows(e, cpu, (void *)(pages + (first - begin)), from, to, now);
+	munmap(pages, size);
+	return 0;
+}
+
 static int read_cpu(struct ended *e, uint32_t cpu, uint64_t now)
 {
-	size_t size = e->nrows * sizeof(struct ended_row);
-	uint64_t head = head_of(e, cpu), tail = e->tails[cpu];
-	void *rows;
+	uint64_t head = head_of(e, cpu), tail = e->tails[cpu], end;
+	int err = 0;
 
-	if (head == tail)
-		return 0;
 	if (head - tail >= e->nrows) {
 		e->dropped += head - tail - e->nrows + 1;
 		tail = head - e->nrows + 1;
 	}
-	rows = mmap(NULL, size, PROT_READ, MAP_SHARED, e->rows_fd, (off_t)(cpu * size));
-	if (rows == MAP_FAILED)
-		return -errno;
-	e->tails[cpu] = tail + take_rows(e, cpu, rows, tail, head, now);
-	munmap(rows, size);
-	return 0;
+	while (tail < head && !err) {
+		end = tail - tail % e->nrows + e->nrows; /* of the array */
+		end = end < head ? end : head;
+		err = read_part(e, cpu, tail, end, now);
+		if (e->tails[cpu] != end)
+			break;
+		tail = end;
+	}
+	return err;
 }
 
 static int read_rows(struct ended *e, uint64_t now)

@@ -6,7 +6,8 @@
  *   iterator -> processes (what each had at the last poll, and has now) -> top -> seats
  *                                                                           \--> others
  *
- * The iterator is read once more when somebody takes a seat, for the name of his cgroup, which is not kept.
+ * When somebody takes a seat his records are looked through once more, for the name of his cgroup, which is not kept:
+ * those that were read, or if they were too many the iterator.
  */
 #include "user/provider/kernel/tasks.h"
 
@@ -25,7 +26,7 @@
 #include "user/provider/seat.h"
 #include "user/provider/top.h"
 
-#define READ_BYTES 16384u
+#define READ_BYTES 65536u /* of records, which are kept for the second look if they are no more */
 
 /* In the order of a seat's series; the counters are those of enum task_counter. */
 enum { SEAT_MEMORY = TASK_COUNTERS, SEAT_THREADS, SEAT_SERIES };
@@ -133,6 +134,7 @@ struct tasks {
 	uint64_t pages, threads; /* of all, and in the end of the others */
 	struct group others, own;
 	char *bytes; /* READ_BYTES, of the iterator */
+	size_t kept; /* bytes of all records of this poll; 0: there were more */
 };
 
 /* --- the table of processes ---------------------------------------------------------------------- */
@@ -254,7 +256,7 @@ static void take_record(struct tasks *t, const struct tasks_thread *thread)
 	memcpy(p->comm, f->comm, sizeof(p->comm));
 }
 
-/* Gives each whole record of n bytes to fn, and moves what is left to the front. Returns how much; -EPROTO. */
+/* Gives each whole record of n bytes to fn. Returns how many bytes they took; -EPROTO. */
 static ssize_t take_bytes(struct tasks *t, size_t n, record_fn fn)
 {
 	struct tasks_thread thread;
@@ -274,26 +276,42 @@ static ssize_t take_bytes(struct tasks *t, size_t n, record_fn fn)
 		fn(t, &record.thread);
 		at += thread.size;
 	}
-	memmove(t->bytes, t->bytes + at, n - at);
-	return (ssize_t)(n - at);
+	return (ssize_t)at;
+}
+
+/* Reads on until there is no more, or no room. Returns how many bytes there are; negative errno. */
+static ssize_t fill_bytes(struct tasks *t, int fd, size_t n)
+{
+	ssize_t got;
+
+	do {
+		got = read(fd, t->bytes + n, READ_BYTES - n);
+		n += got > 0 ? (size_t)got : 0;
+	} while ((got > 0 && n < READ_BYTES) || (got < 0 && (errno == EAGAIN || errno == EINTR)));
+	return got < 0 ? -errno : (ssize_t)n;
 }
 
 static int read_tasks(struct tasks *t, record_fn fn)
 {
-	ssize_t n = 0, left = 0;
+	size_t left = 0; /* of a record whose end is still to come */
+	ssize_t n, taken;
+	bool all = true;
 	int fd = bpf_iter_create(t->link);
 
 	if (fd < 0)
 		return -errno;
-	do {
-		n = read(fd, t->bytes + left, READ_BYTES - (size_t)left);
-		if (n > 0)
-			left = take_bytes(t, (size_t)(left + n), fn);
-	} while ((n > 0 && left >= 0) || (n < 0 && (errno == EAGAIN || errno == EINTR)));
-	if (n < 0)
-		left = -errno;
+	for (;;) {
+		n = fill_bytes(t, fd, left);
+		taken = n < 0 ? n : take_bytes(t, (size_t)n, fn);
+		if (taken <= 0 || (size_t)n < READ_BYTES)
+			break;
+		all = false;
+		left = (size_t)(n - taken);
+		memmove(t->bytes, t->bytes + taken, left);
+	}
 	close(fd);
-	return left < 0 ? (int)left : 0;
+	t->kept = all && taken > 0 ? (size_t)taken : 0;
+	return taken < 0 ? (int)taken : 0;
 }
 
 /* --- the top ------------------------------------------------------------------------------------ */
@@ -406,7 +424,9 @@ static int seats_name(struct tasks *t)
 
 	for (size_t i = 0; i < t->nseats; i++)
 		missing |= t->seats[i].pid && !t->seats[i].named;
-	if (missing)
+	if (missing && t->kept)
+		take_bytes(t, t->kept, take_names);
+	else if (missing)
 		rc = read_tasks(t, take_names);
 	/* Who ended meanwhile has no labels, and is one of the others. */
 	for (size_t i = 0; i < t->nseats; i++)
@@ -649,7 +669,6 @@ const struct producer_ops producer_tasks = {
 	.close = tasks_close,
 	.reads =
 		"A poll reads figures of all threads from an iterator of the kernel (a BPF program "
-		"that runs only then), and a second time if a process is to be shown that was not "
-		"before: it costs more the more threads there are.",
+		"that runs only then): it costs more the more threads there are.",
 	.describe = tasks_describe,
 };
