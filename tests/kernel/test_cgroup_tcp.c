@@ -3,11 +3,10 @@
  * Module "cgroup_tcp": sockets whose segments nobody takes, made in cgroups that are gone before anybody looks.
  * The kernel itself tells of each socket how often it sent again.
  */
-#include <fcntl.h>
 #include <netinet/tcp.h>
-#include <sys/stat.h>
 
 #define MODULE_UNDER_TEST module_cgroup_tcp
+#include "tests/lib/testcgroup.h"
 #include "tests/lib/testmodule.h"
 #include "tests/lib/testtcp.h"
 
@@ -21,41 +20,6 @@ enum { MANY = 280, OWN = 255 };
  * all is there; more than all is never right.
  */
 enum { ROUNDS = 6 };
-
-static const char *root(void)
-{
-	return access("/sys/fs/cgroup/unified/cgroup.procs", F_OK) ? "/sys/fs/cgroup"
-								   : "/sys/fs/cgroup/unified";
-}
-
-/* Moves this process; path "" is the root. */
-static void enter(const char *path)
-{
-	char file[512];
-	int fd;
-
-	snprintf(file, sizeof(file), "%s%s/cgroup.procs", root(), path);
-	fd = open(file, O_WRONLY | O_CLOEXEC);
-	cr_assert_geq(fd, 0, "%s", file);
-	cr_assert_eq(write(fd, "0", 1), 1);
-	close(fd);
-}
-
-static void make_cgroup(const char *path)
-{
-	char dir[400];
-
-	snprintf(dir, sizeof(dir), "%s%s", root(), path);
-	cr_assert_eq(mkdir(dir, 0755), 0, "%s: %s", dir, strerror(errno));
-}
-
-static void remove_cgroup(const char *path)
-{
-	char dir[400];
-
-	snprintf(dir, sizeof(dir), "%s%s", root(), path);
-	cr_assert_eq(rmdir(dir), 0, "%s: %s", dir, strerror(errno));
-}
 
 /* A socket that has sent one byte to another, fds[1], that drops all. */
 static void send_in_vain(int fds[2])
@@ -106,14 +70,14 @@ static uint64_t send_from_two(const char *path)
 	int fds[2];
 
 	for (int i = 0; i < 2; i++) {
-		make_cgroup(path);
-		enter(path);
+		cgroup_make(path);
+		cgroup_enter(path);
 		send_in_vain(fds);
 		usleep(500000);
 		listen_again(fds);
 		sent += end(fds);
-		enter("");
-		remove_cgroup(path);
+		cgroup_enter("");
+		cgroup_remove(path);
 	}
 	cr_assert_geq(sent, 2);
 	return sent;
@@ -126,7 +90,7 @@ Test(cgroup_tcp, of_a_cgroup_that_is_gone, .init = setup, .fini = teardown)
 
 	snprintf(parent, sizeof(parent), "/tallytest-%d.slice", (int)getpid());
 	snprintf(path, sizeof(path), "%s/docker-" ID ".scope", parent);
-	make_cgroup(parent);
+	cgroup_make(parent);
 	for (int round = 0; round < ROUNDS && counted < sent; round++) {
 		sent = send_from_two(path);
 		poll_producer();
@@ -135,7 +99,7 @@ Test(cgroup_tcp, of_a_cgroup_that_is_gone, .init = setup, .fini = teardown)
 		printf("%lu sent again, %lu counted\n", sent, counted);
 		cr_assert_leq(counted, sent);
 	}
-	remove_cgroup(parent);
+	cgroup_remove(parent);
 	cr_assert_eq(counted, sent);
 	cr_assert_eq(retransmits("container", ID), all);
 	cr_assert_eq(retransmits("unit", "docker-" ID ".scope"), all);
@@ -148,17 +112,17 @@ static void send_from_many(char path[MANY][64], uint64_t sent[MANY])
 	int fds[MANY][2];
 
 	for (int i = 0; i < MANY; i++) {
-		make_cgroup(path[i]);
-		enter(path[i]);
+		cgroup_make(path[i]);
+		cgroup_enter(path[i]);
 		send_in_vain(fds[i]);
 	}
-	enter("");
+	cgroup_enter("");
 	usleep(500000);
 	for (int i = 0; i < MANY; i++)
 		listen_again(fds[i]);
 	for (int i = 0; i < MANY; i++) {
 		sent[i] = end(fds[i]);
-		remove_cgroup(path[i]);
+		cgroup_remove(path[i]);
 	}
 }
 
