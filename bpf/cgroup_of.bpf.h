@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The cgroup that a task is told to be in. */
+/* The cgroup that a task is told to be in, and that of a socket: where it was made. */
 #ifndef TALLY_BPF_CGROUP_OF_BPF_H
 #define TALLY_BPF_CGROUP_OF_BPF_H
 
@@ -21,6 +21,19 @@ static __always_inline struct cgroup *cgroup_of(struct task_struct *task)
 	if (css)
 		v1 = BPF_CORE_READ(css, cgroup);
 	return v1 ? v1 : cgroup;
+}
+
+/* Of version 2. NULL where an old kernel keeps something else at that place. */
+static __always_inline const struct cgroup *cgroup_of_socket(const struct sock *sk)
+{
+	const struct sock_cgroup_data___old *old;
+	__u64 value;
+
+	old = (const void *)__builtin_preserve_access_index(&sk->sk_cgrp_data);
+	if (!bpf_core_field_exists(old->val))
+		return BPF_CORE_READ(sk, sk_cgrp_data.cgroup);
+	value = BPF_CORE_READ(old, val);
+	return value & 1 ? NULL : (const void *)(value & ~3ull);
 }
 
 #endif

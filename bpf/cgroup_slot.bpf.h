@@ -86,20 +86,27 @@ static __always_inline void cgroup_fill(
 	slot->cut = kernfs_parent(kn) != NULL;
 }
 
-/* The slot of a cgroup. */
-#define CGROUP_SLOT(module, cgroup)                                                  \
+/* The slot of the cgroup of an id. Its node, kernfs, is only looked at where the id is not known yet. */
+#define CGROUP_SLOT_OF_ID(module, id, kernfs)                                        \
 	({                                                                           \
-		const struct kernfs_node *kn_ = BPF_CORE_READ(cgroup, kn);           \
-		__u64 id_ = BPF_CORE_READ(kn_, id);                                  \
+		__u64 id_ = (id);                                                    \
 		__u32 *known_ = bpf_map_lookup_elem(&module##_ids, &id_), slot_ = 0; \
 		if (known_) {                                                        \
 			slot_ = *known_;                                             \
 		} else {                                                             \
+			const struct kernfs_node *kn_ = (kernfs);                    \
 			__u64 path_ = cgroup_identity(kn_);                          \
 			slot_ = SLOT(module, path_, cgroup_fill(slot, kn_, path_));  \
 			bpf_map_update_elem(&module##_ids, &id_, &slot_, BPF_ANY);   \
 		}                                                                    \
 		slot_;                                                               \
+	})
+
+/* The slot of a cgroup. */
+#define CGROUP_SLOT(module, cgroup)                                          \
+	({                                                                   \
+		const struct kernfs_node *node_ = BPF_CORE_READ(cgroup, kn); \
+		CGROUP_SLOT_OF_ID(module, BPF_CORE_READ(node_, id), node_);  \
 	})
 
 #endif

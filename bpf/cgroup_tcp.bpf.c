@@ -1,24 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* TCP segments that were sent again, by the cgroup that made the socket. */
+#include "bpf/cgroup_of.bpf.h"
 #include "bpf/cgroup_slot.bpf.h"
 #include "bpf/cgroup_tcp.h"
 #include "bpf/retransmit.bpf.h"
 
 CPU_MAP(tally_cgroup_tcp_cpu, struct cgroup_tcp_cpu);
 CGROUP_SLOT_MAPS(tally_cgroup_tcp, struct cgroup_tcp_cell);
-
-/* NULL where an old kernel keeps something else at that place. */
-static __always_inline const struct cgroup *cgroup_of_socket(const struct sock *sk)
-{
-	const struct sock_cgroup_data___old *old;
-	__u64 value;
-
-	old = (const void *)__builtin_preserve_access_index(&sk->sk_cgrp_data);
-	if (!bpf_core_field_exists(old->val))
-		return BPF_CORE_READ(sk, sk_cgrp_data.cgroup);
-	value = BPF_CORE_READ(old, val);
-	return value & 1 ? NULL : (const void *)(value & ~3ull);
-}
 
 SEC("tp_btf/tcp_retransmit_skb")
 int BPF_PROG(tally_cgroup_again, const struct sock *sk)
