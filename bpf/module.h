@@ -24,8 +24,7 @@ struct tally_own {
  */
 #define TALLY_COARSE_EVERY 16u
 struct tally_knobs {
-	uint64_t
-		attached_ns; /* CLOCK_MONOTONIC, when they were attached, or this was written last */
+	uint64_t attached_ns; /* CLOCK_MONOTONIC, when they were attached, or knobs turned */
 	uint64_t every; /* one of so many events is looked at; 0: none */
 };
 

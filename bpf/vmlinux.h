@@ -310,6 +310,18 @@ struct tcp_sock {
 	__u32 srtt_us; /* 8 times the smoothed round-trip time; 0: never measured */
 };
 
+/* include/linux/skbuff.h */
+struct sk_buff {
+	struct sock *sk;
+	__u16 network_header, transport_header; /* where they begin */
+};
+
+/* What programs of type cgroup_skb get for it. */
+struct __sk_buff {
+	__u32 len; /* from the IP header on */
+	__u32 gso_segs; /* packets that it stands for; 0: itself */
+};
+
 #pragma clang attribute pop
 
 #endif

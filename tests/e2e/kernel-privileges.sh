@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# All BPF modules, also the opt-in ones, with CAP_BPF and CAP_PERFMON alone, as a user who is nobody: they load, no
-# capability is left afterwards, they count on, and nothing of them stays in the kernel, however the provider ends.
+# All BPF modules, also the opt-in ones, with CAP_BPF and CAP_PERFMON alone, and CAP_NET_ADMIN for the one that needs
+# it, as a user who is nobody: they load, no capability is left afterwards, they count on, and nothing of them stays in
+# the kernel, however the provider ends.
 . tests/lib/e2e.sh
 . tests/lib/life.sh
 need_root
@@ -10,6 +11,7 @@ need bpftool setpriv
 MODULES=$("$B/tests/lib/metricdoc" --modules | paste -sd ,)
 ALL=$MODULES,ended,tasks
 COUNT=$(echo "$ALL" | tr , '\n' | wc -l)
+BPF=+cap_38,+cap_39 NET_ADMIN=+cap_12
 
 # Everything of BPF in the kernel: "prog 17", a line each.
 objects()
@@ -53,11 +55,18 @@ switches_grow()
 	[ "$(newest "$1" 'sched_switches_total{cpu="0"}')" -gt "$2" ]
 }
 
+# sent_grow NAME RUNS: after one packet more
+sent_grow()
+{
+	echo >/dev/udp/127.0.0.1/9
+	[ "$(newest "$1" 'bpf_program_runs_total{program="tally_cgroup_transmit"}')" -gt "$2" ]
+}
+
 chmod 755 "$T"
 objects >"$T/before"
 for end in stop kill9; do
 	name=provider-$end
-	start_nobody "$name" +cap_38,+cap_39
+	start_nobody "$name" "$BPF,$NET_ADMIN"
 	pid=$(pid_of "$name")
 	contains "the producers that are open" "$(cat "$T/$name.log")" " $COUNT producers,"
 	status=$(cat "/proc/$pid/status")
@@ -73,12 +82,23 @@ for end in stop kill9; do
 	wait_until 10 "a first snapshot" switches_grow "$name" 0
 	wait_until 10 "counting without privileges" switches_grow "$name" \
 		"$(newest "$name" 'sched_switches_total{cpu="0"}')"
+	wait_until 10 "counting of packets without privileges" sent_grow "$name" \
+		"$(newest "$name" 'bpf_program_runs_total{program="tally_cgroup_transmit"}')"
 	"$end" "$name"
 	# the kernel frees them after a grace period
 	wait_until 10 "nothing stays after $end: $(objects_since "$T/before" | paste -sd ,)" \
 		none_since "$T/before"
 	echo "$end: $(wc -l <"$T/of-it") programs, maps and links of $COUNT producers, then none"
 done
+
+# Without CAP_NET_ADMIN only the module that needs it is left out, and says so.
+start_nobody no-net-admin "$BPF"
+contains "what is lacking" "$(grep 'producer cgroup_net is left out' "$T/no-net-admin.log")" \
+	'CAP_NET_ADMIN is missing'
+contains "the others" "$(cat "$T/no-net-admin.log")" " $((COUNT - 1)) producers,"
+wait_until 10 "the others to count" switches_grow no-net-admin 0
+stop no-net-admin
+wait_until 10 "nothing stays" none_since "$T/before"
 
 # Without them every module is left out, and says what is missing; the provider goes on.
 mkdir -p "$T/plain.state"

@@ -82,12 +82,14 @@ static void print_metric(const struct module *module, const struct module_metric
 
 static void print_needs(const struct module *m)
 {
-	printf("\n| program | tracepoint | runs | needs |\n|---|---|---|---|\n");
+	printf("\n| program | %s | runs | needs |\n|---|---|---|---|\n",
+		m->programs[0].needs.cgroup_hook ? "at the root cgroup" : "tracepoint");
 	for (size_t i = 0; i < m->nprograms; i++) {
 		const struct load_needs *needs = &m->programs[i].needs;
 		const char *last = "", *comma = "";
 
-		printf("| `%s` | `%s` | %s | ", needs->module, needs->tracepoint,
+		printf("| `%s` | `%s` | %s | ", needs->module,
+			needs->cgroup_hook ? needs->cgroup_hook : needs->tracepoint,
 			m->programs[i].runs);
 		for (const struct load_member *k = needs->members; k && k->type; k++) {
 			if (strcmp(k->option, last))

@@ -83,6 +83,22 @@ int cgroup_tree_open_file(
 	return openat(t->trees[i].fd, name, O_RDONLY | O_CLOEXEC);
 }
 
+int cgroup_tree_open_v2(const char *dir)
+{
+	static const char *const trees[] = {"", "/unified"};
+
+	for (size_t i = 0; i < sizeof(trees) / sizeof(trees[0]); i++) {
+		char path[CGROUP_PATH_SIZE];
+
+		snprintf(path, sizeof(path), "%s%s/cgroup.controllers", dir, trees[i]);
+		if (access(path, F_OK))
+			continue;
+		*strrchr(path, '/') = '\0';
+		return open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	}
+	return -1;
+}
+
 /* --- walking ------------------------------------------------------------------------------------------ */
 
 bool cgroup_tree_changed(struct cgroup_tree *t)

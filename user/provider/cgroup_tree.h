@@ -42,6 +42,11 @@ int cgroup_tree_walk(struct cgroup_tree *t, cgroup_found_fn found, void *arg);
 /* Opens a file of a group; -1 with errno. */
 int cgroup_tree_open_file(
 	const struct cgroup_tree *t, const char *path, const struct cgroup_file *file);
+/*
+ * Opens the root of the groups of version 2: dir itself, or where it has the trees of version 1, the one beside them;
+ * -1 with errno.
+ */
+int cgroup_tree_open_v2(const char *dir);
 /* Which of the trees has the file. */
 size_t cgroup_tree_of(const struct cgroup_tree *t, const struct cgroup_file *file);
 

@@ -320,7 +320,7 @@ static uint64_t take_rows(struct ended *e, uint32_t cpu, const struct ended_row 
 	return to - from;
 }
 
-/* The pages that hold rows [from, to) of a CPU, which do not wrap, are mapped for as long as that takes: a map is large. */
+/* Rows [from, to) of a CPU, which do not wrap. Only their pages are mapped, for as long as that takes: all are many. */
 static int read_part(struct ended *e, uint32_t cpu, uint64_t from, uint64_t to, uint64_t now)
 {
 	size_t row = sizeof(struct ended_row), first = (cpu * e->nrows + from % e->nrows) * row,

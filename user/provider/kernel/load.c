@@ -134,7 +134,7 @@ static bool btf_has_helper(const struct btf *btf, const char *name)
 /* 0 if the kernel has all that is needed. */
 static int explain_kernel(const struct btf *btf, const struct load_needs *needs, struct errmsg *e)
 {
-	if (!btf_has_tracepoint(btf, needs->tracepoint))
+	if (needs->tracepoint && !btf_has_tracepoint(btf, needs->tracepoint))
 		return err_set(e, -EOPNOTSUPP,
 			"%s: this kernel has no tracepoint %s; another kernel is needed for it",
 			needs->module, needs->tracepoint);
@@ -143,7 +143,7 @@ static int explain_kernel(const struct btf *btf, const struct load_needs *needs,
 			"%s: this kernel's programs can't call bpf_%s; a newer kernel is needed "
 			"for it",
 			needs->module, needs->helper);
-	if (btf_tracepoint_args(btf, needs->tracepoint) < needs->args)
+	if (needs->tracepoint && btf_tracepoint_args(btf, needs->tracepoint) < needs->args)
 		return err_set(e, -EOPNOTSUPP,
 			"%s: this kernel's tracepoint %s does not tell what is counted; a newer "
 			"kernel is "
@@ -181,8 +181,12 @@ int load_explain(int err, const struct load_needs *needs, struct errmsg *e)
 		return err_set(e, err,
 			"%s: the kernel refuses bpf(2) although the capabilities are there; look "
 			"for "
-			"a security module, a seccomp filter or lockdown (libbpf: %s)",
-			needs->module, *first_warning ? first_warning : "no message");
+			"%sa security module, a seccomp filter or lockdown (libbpf: %s)",
+			needs->module,
+			needs->cgroup_hook ? "a program at the root cgroup that was attached as "
+					     "the only one (bpftool cgroup show), "
+					   : "",
+			*first_warning ? first_warning : "no message");
 	return err_set(e, err, "%s: the kernel does not take the program: %s (%s)", needs->module,
 		strerror(-err), *first_warning ? first_warning : "no message");
 }

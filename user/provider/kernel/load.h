@@ -25,6 +25,8 @@ struct load_needs {
 	const struct load_member *members; /* ended by a NULL type; may be NULL */
 	const char *helper; /* BPF_FUNC_NAME that it calls and older kernels lack; NULL: none */
 	unsigned args; /* how many the tracepoint must have; older kernels may give fewer. 0: any */
+	/* As in SEC(), "cgroup_skb/egress": it has no tracepoint, but is attached to the root of all cgroups. */
+	const char *cgroup_hook;
 };
 
 /*

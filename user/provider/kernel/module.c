@@ -20,12 +20,14 @@
 #include "include/tally/histogram.h"
 #include "user/lib/diag.h"
 #include "user/lib/util.h"
+#include "user/provider/cgroup_tree.h"
 
 struct state {
 	const struct module *module;
 	struct bpf_object *object; /* NULL once all is loaded: it takes a lot of memory */
 	int programs[MODULE_PROGRAMS_MAX], links[MODULE_PROGRAMS_MAX]; /* descriptors; -1: none */
 	bool loaded[MODULE_PROGRAMS_MAX];
+	int cgroup; /* descriptor of the root of all cgroups, if programs are attached to it; -1: none */
 	int kept[MODULE_KEPT_MAX]; /* descriptors of maps; -1: none */
 	const char *cpus; /* ncpus structs, written by the kernel */
 	uint32_t ncpus;
@@ -707,12 +709,19 @@ static void detach(struct state *s)
 		detach_program(s, i);
 }
 
+/* A link to a cgroup puts the program beside those of others. */
 static int attach_program(struct state *s, size_t i)
 {
+	const char *hook = s->module->programs[i].needs.cgroup_hook;
+	enum bpf_attach_type type;
+
 	if (s->programs[i] < 0 || s->links[i] >= 0)
 		return 0;
+	if (hook && libbpf_attach_type_by_name(hook, &type))
+		return -EINVAL;
 	/* for tp_btf, which has the tracepoint in the program */
-	s->links[i] = bpf_raw_tracepoint_open(NULL, s->programs[i]);
+	s->links[i] = hook ? bpf_link_create(s->programs[i], s->cgroup, type, NULL)
+			   : bpf_raw_tracepoint_open(NULL, s->programs[i]);
 	return s->links[i] < 0 ? -errno : 0;
 }
 
@@ -762,13 +771,18 @@ uint64_t module_programs_ns(const struct producer *p)
 	return ns * TALLY_OWN_EVERY;
 }
 
-/* Before Linux 5.19 a process without privileges is refused all of bpf(2), unless the machine allows it everybody. */
-static bool is_refused(const struct state *s)
+/*
+ * Whether programs could not be attached again. Before Linux 5.19 a process without privileges is refused all of
+ * bpf(2), unless the machine allows it everybody; to attach to a cgroup takes CAP_NET_ADMIN always, and that is gone.
+ */
+static bool must_stay(const struct state *s)
 {
 	for (size_t i = 0; i < s->module->nprograms; i++) {
 		struct bpf_prog_info info = {0};
 		uint32_t size = sizeof(info);
 
+		if (s->module->programs[i].needs.cgroup_hook)
+			return true;
 		if (s->programs[i] >= 0)
 			return bpf_obj_get_info_by_fd(s->programs[i], &info, &size) &&
 			       errno == EPERM;
@@ -780,7 +794,7 @@ static void hold(struct state *s)
 {
 	bool any = false;
 
-	if (s->module->pauses && is_refused(s)) {
+	if (s->module->pauses && must_stay(s)) {
 		turn_knobs(s, 0);
 		return;
 	}
@@ -835,6 +849,8 @@ static void state_free(struct state *s)
 	if (s->slots)
 		munmap((void *)s->slots, s->nslots * name_size(s));
 	bpf_object__close(s->object);
+	if (s->cgroup >= 0)
+		close(s->cgroup);
 	for (size_t i = 0; i < MODULE_PROGRAMS_MAX; i++)
 		if (s->programs[i] >= 0)
 			close(s->programs[i]);
@@ -865,6 +881,7 @@ static int state_new(const struct module *m, const struct provider_env *env, str
 	if (!s)
 		return -ENOMEM;
 	s->module = m;
+	s->cgroup = -1;
 	for (size_t i = 0; i < MODULE_PROGRAMS_MAX; i++)
 		s->programs[i] = s->links[i] = -1;
 	for (size_t i = 0; i < MODULE_KEPT_MAX; i++)
@@ -887,6 +904,23 @@ static int state_new(const struct module *m, const struct provider_env *env, str
 	return 0;
 }
 
+/* For programs that are attached to it, if the module has some. */
+static int open_cgroup(struct state *s, const char *dir, struct errmsg *e)
+{
+	bool wanted = false;
+
+	for (size_t i = 0; i < s->module->nprograms; i++)
+		wanted |= s->module->programs[i].needs.cgroup_hook != NULL;
+	if (!wanted)
+		return 0;
+	s->cgroup = cgroup_tree_open_v2(dir);
+	return s->cgroup >= 0 ? 0
+			      : err_set(e, -EOPNOTSUPP,
+					"%s: there are no control groups of version 2 at %s; mount "
+					"them there",
+					s->module->ops.name, dir);
+}
+
 int module_open(struct producer *p, const struct provider_env *env, struct errmsg *e)
 {
 	const struct module *m = (const struct module *)p->ops;
@@ -905,7 +939,9 @@ int module_open(struct producer *p, const struct provider_env *env, struct errms
 					"/sys/devices/system/cpu/possible; is /sys mounted?",
 			m->ops.name);
 	load_begin();
-	rc = load(s, e);
+	rc = open_cgroup(s, env->cgroup_dir, e);
+	if (!rc)
+		rc = load(s, e);
 	if (!rc) {
 		rc = attach(s, 1);
 		if (rc)
