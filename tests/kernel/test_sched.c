@@ -509,6 +509,12 @@ Test(sched, what_a_kernel_lacks_is_named)
 	load_end();
 	cr_assert_eq(load_explain(-ESRCH, &needs, &e), -EOPNOTSUPP);
 	cr_assert(strstr(e.text, "no tracepoint no_such_event"), "%s", e.text);
+	needs = (struct load_needs){"module", .function = "no_such_function"};
+	cr_assert_eq(load_explain(-ESRCH, &needs, &e), -EOPNOTSUPP);
+	cr_assert(strstr(e.text, "no function no_such_function"), "%s", e.text);
+	needs.renamed = "vfs_read";
+	cr_assert_eq(load_explain(-EPERM, &needs, &e), -EOPNOTSUPP);
+	cr_assert(strstr(e.text, "refuses programs at its functions"), "%s", e.text);
 	needs = (struct load_needs){"module", "sched_switch", absent};
 	cr_assert_eq(load_explain(-EINVAL, &needs, &e), -EOPNOTSUPP);
 	cr_assert(strstr(e.text, "struct rq has no member no_such") && strstr(e.text, "CONFIG_Y"),

@@ -80,17 +80,26 @@ static void print_metric(const struct module *module, const struct module_metric
 	printf(" | %s | %s |\n", m->help, m->source);
 }
 
+/* Programs of a module are all at tracepoints, or all at functions. */
 static void print_needs(const struct module *m)
 {
+	const struct load_needs *first = &m->programs[0].needs;
+
 	printf("\n| program | %s | runs | needs |\n|---|---|---|---|\n",
-		m->programs[0].needs.cgroup_hook ? "at the root cgroup" : "tracepoint");
+		first->function      ? "function"
+		: first->cgroup_hook ? "at the root cgroup"
+				     : "tracepoint");
 	for (size_t i = 0; i < m->nprograms; i++) {
 		const struct load_needs *needs = &m->programs[i].needs;
 		const char *last = "", *comma = "";
 
-		printf("| `%s` | `%s` | %s | ", needs->module,
-			needs->cgroup_hook ? needs->cgroup_hook : needs->tracepoint,
-			m->programs[i].runs);
+		printf("| `%s` | `%s`", needs->module,
+			needs->function      ? needs->function
+			: needs->cgroup_hook ? needs->cgroup_hook
+					     : needs->tracepoint);
+		if (needs->renamed)
+			printf(" or `%s`", needs->renamed);
+		printf(" | %s | ", m->programs[i].runs);
 		for (const struct load_member *k = needs->members; k && k->type; k++) {
 			if (strcmp(k->option, last))
 				printf("%s`%s`", comma, k->option);

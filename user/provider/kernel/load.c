@@ -4,7 +4,7 @@
  *
  * Nothing is examined before a load: on a machine where it works, the check would cost a second
  * parse of the kernel's BTF. Only after a failure is its cause looked for, in the order in which a
- * person would mend it: capabilities, BTF, tracepoint, members, and last what forbids bpf(2).
+ * person would mend it: capabilities, BTF, tracepoint or function, members, and last what forbids bpf(2).
  */
 #include <bpf/bpf.h>
 #include <bpf/btf.h>
@@ -83,6 +83,11 @@ int load_check_capability(unsigned number, const char *name, const char *module,
 		module, name);
 }
 
+static bool btf_has_function(const struct btf *btf, const char *name)
+{
+	return name && btf__find_by_name_kind(btf, name, BTF_KIND_FUNC) > 0;
+}
+
 static bool btf_has_tracepoint(const struct btf *btf, const char *name)
 {
 	char type[128];
@@ -134,6 +139,13 @@ static bool btf_has_helper(const struct btf *btf, const char *name)
 /* 0 if the kernel has all that is needed. */
 static int explain_kernel(const struct btf *btf, const struct load_needs *needs, struct errmsg *e)
 {
+	if (needs->function && !btf_has_function(btf, needs->function) &&
+		!btf_has_function(btf, needs->renamed))
+		return err_set(e, -EOPNOTSUPP,
+			"%s: this kernel has no function %s, or none that programs can be attached "
+			"to; "
+			"another kernel is needed for it",
+			needs->module, needs->function);
 	if (needs->tracepoint && !btf_has_tracepoint(btf, needs->tracepoint))
 		return err_set(e, -EOPNOTSUPP,
 			"%s: this kernel has no tracepoint %s; another kernel is needed for it",
@@ -143,7 +155,7 @@ static int explain_kernel(const struct btf *btf, const struct load_needs *needs,
 			"%s: this kernel's programs can't call bpf_%s; a newer kernel is needed "
 			"for it",
 			needs->module, needs->helper);
-	if (needs->tracepoint && btf_tracepoint_args(btf, needs->tracepoint) < needs->args)
+	if (needs->args && btf_tracepoint_args(btf, needs->tracepoint) < needs->args)
 		return err_set(e, -EOPNOTSUPP,
 			"%s: this kernel's tracepoint %s does not tell what is counted; a newer "
 			"kernel is "
@@ -177,6 +189,13 @@ int load_explain(int err, const struct load_needs *needs, struct errmsg *e)
 	btf__free(btf);
 	if (rc)
 		return rc;
+	/* some virtual machines' kernels do so, and take all other programs */
+	if (err == -EPERM && needs->function)
+		return err_set(e, -EOPNOTSUPP,
+			"%s: this kernel refuses programs at its functions although the "
+			"capabilities are "
+			"there; another kernel is needed for it (libbpf: %s)",
+			needs->module, *first_warning ? first_warning : "no message");
 	if (err == -EPERM) /* -EACCES is the verifier's own */
 		return err_set(e, err,
 			"%s: the kernel refuses bpf(2) although the capabilities are there; look "

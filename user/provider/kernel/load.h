@@ -21,12 +21,14 @@ struct load_member {
 /* What a module needs of the kernel. */
 struct load_needs {
 	const char *module; /* name for people: what is lost */
-	const char *tracepoint; /* as in tp_btf/NAME */
+	const char *tracepoint; /* as in tp_btf/NAME; NULL: it is at a function */
 	const struct load_member *members; /* ended by a NULL type; may be NULL */
 	const char *helper; /* BPF_FUNC_NAME that it calls and older kernels lack; NULL: none */
 	unsigned args; /* how many the tracepoint must have; older kernels may give fewer. 0: any */
-	/* As in SEC(), "cgroup_skb/egress": it has no tracepoint, but is attached to the root of all cgroups. */
+	/* Instead of a tracepoint: as in SEC(), "cgroup_skb/egress", attached to the root of all cgroups; or */
 	const char *cgroup_hook;
+	const char *function; /* as in fentry/NAME and fexit/NAME; and */
+	const char *renamed; /* what newer kernels call this function; NULL: the same */
 };
 
 /*
@@ -42,7 +44,7 @@ void load_end(void);
 /*
  * Fills *e with what is missing and what to do about it, after a load that failed with err between
  * load_begin() and load_end(). Returns -EPERM if a capability is missing, -EOPNOTSUPP if the
- * kernel lacks something, else err.
+ * kernel lacks something or refuses programs at functions, else err.
  */
 int load_explain(int err, const struct load_needs *needs, struct errmsg *e);
 

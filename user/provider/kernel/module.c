@@ -602,8 +602,14 @@ static int load_object(struct state *s)
 		rc = set_slots(s);
 	if (!rc && s->module->prepare)
 		rc = s->module->prepare(s->object, s->ncpus);
-	for (size_t i = 0; i < s->module->nprograms && !rc; i++)
+	for (size_t i = 0; i < s->module->nprograms && !rc; i++) {
+		const char *renamed = s->module->programs[i].needs.renamed;
+
 		rc = bpf_program__set_autoload(find_program(s, i), s->loaded[i]);
+		/* fails, and changes nothing, where the kernel has the older name */
+		if (renamed)
+			bpf_program__set_attach_target(find_program(s, i), 0, renamed);
+	}
 	if (!rc)
 		rc = bpf_object__load(s->object);
 	if (!rc)
@@ -641,13 +647,13 @@ static int keep_programs(struct state *s)
 }
 
 /*
- * After a load that failed with rc: programs that lack something are left out. Returns 0 if it was that
- * and there are others, else the error of the first.
+ * After a load that failed with rc: programs that lack something are left out. Returns 0 if it was that and there
+ * are others, which are of use without them; else the error of the first, or the first of those that lack something.
  */
 static int leave_out(struct state *s, int rc, struct errmsg *e)
 {
 	struct errmsg why[MODULE_PROGRAMS_MAX];
-	size_t left = 0, out = 0;
+	size_t left = 0, out = 0, first = 0;
 	int errors[MODULE_PROGRAMS_MAX];
 
 	for (size_t i = 0; i < s->module->nprograms; i++) {
@@ -656,9 +662,11 @@ static int leave_out(struct state *s, int rc, struct errmsg *e)
 		left += s->loaded[i];
 		out += !s->loaded[i];
 	}
-	if (!left || !out) {
-		*e = why[0];
-		return errors[0];
+	if (!left || !out || s->module->whole) {
+		while (out && s->loaded[first])
+			first++;
+		*e = why[first];
+		return errors[first];
 	}
 	for (size_t i = 0; i < s->module->nprograms; i++)
 		if (!s->loaded[i])
@@ -719,7 +727,7 @@ static int attach_program(struct state *s, size_t i)
 		return 0;
 	if (hook && libbpf_attach_type_by_name(hook, &type))
 		return -EINVAL;
-	/* for tp_btf, which has the tracepoint in the program */
+	/* for tp_btf, fentry and fexit, which have in the program what they are attached to */
 	s->links[i] = hook ? bpf_link_create(s->programs[i], s->cgroup, type, NULL)
 			   : bpf_raw_tracepoint_open(NULL, s->programs[i]);
 	return s->links[i] < 0 ? -errno : 0;

@@ -108,6 +108,7 @@ struct module {
 	const char *kept[MODULE_KEPT_MAX]; /* maps for module_map(), which are frozen */
 	const struct module_program *programs;
 	size_t nprograms;
+	bool whole; /* its programs are of no use one without another */
 	const struct module_metric *metrics;
 	size_t nmetrics;
 };
