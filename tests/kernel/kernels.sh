@@ -13,7 +13,7 @@
 . tests/lib/e2e.sh
 need gcc qemu-system-x86_64 busybox cpio apt-get xz gzip
 ALL="5.10 6.1 6.12 6.18 7"
-SERIES=${KERNELS:-$ALL} # KERNELS="6.1 7" runs some
+SERIES=${KERNELS:-$ALL} # KERNELS="6.1 7" runs some, and TESTS="test_tcp test_udp" these tests only
 AT_ONCE=3 # more than CPUs: tests sleep, too
 LIMIT=300
 FASTER="mitigations=off init_on_alloc=0 audit=0 apparmor=0" # what costs most where all is emulated
@@ -98,7 +98,7 @@ fetch()
 # --- machines --------------------------------------------------------------------------------------
 
 MODULES="$("$B/tests/lib/metricdoc" --modules) ended tasks cgroup"
-TESTS=$(cd "$B/tests/kernel" && for test in test_*; do case $test in *.*) ;; *) echo "$test" ;; esac; done)
+TESTS=${TESTS:-$(cd "$B/tests/kernel" && for test in test_*; do case $test in *.*) ;; *) echo "$test" ;; esac; done)}
 
 init()
 {

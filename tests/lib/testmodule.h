@@ -145,18 +145,28 @@ static uint64_t value(const char *name, const char *labels, int part)
 
 #define NOBODY 65534
 
-/* For good: the test goes on as somebody who may nothing. */
-__attribute__((unused)) static void drop_all_privileges(void)
+/* For good: the test goes on as somebody who has these capabilities alone, a bit for each. */
+__attribute__((unused)) static void keep_capabilities(uint64_t kept)
 {
 	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
-	struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {{0}};
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
 
+	for (size_t i = 0; i < _LINUX_CAPABILITY_U32S_3; i++) {
+		data[i].permitted = data[i].effective = (uint32_t)(kept >> (32 * i));
+		data[i].inheritable = 0;
+	}
+	cr_assert_eq(prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0), 0);
 	cr_assert_eq(setresgid(NOBODY, NOBODY, NOBODY), 0);
 	cr_assert_eq(setresuid(NOBODY, NOBODY, NOBODY), 0);
-	cr_assert_eq(syscall(SYS_capset, &head, none), 0);
+	cr_assert_eq(syscall(SYS_capset, &head, data), 0);
 	cr_assert_eq(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
 	/* else older kernels give /proc/self/fdinfo to root alone */
 	cr_assert_eq(prctl(PR_SET_DUMPABLE, 1, 0, 0, 0), 0);
+}
+
+__attribute__((unused)) static void drop_all_privileges(void)
+{
+	keep_capabilities(0);
 }
 
 /* --- running ------------------------------------------------------------------------------------------ */

@@ -63,23 +63,24 @@ build_test()
 	esac
 }
 
-# run_test NAME LOG: the test's exit code; C programs and scripts are named alike.
+# run_test NAME LOG VARIABLES: the test's exit code; C programs and scripts are named alike.
 run_test()
 {
 	local command=build/tests/$1
 	case $1 in *.sh) command=./tests/$1 ;; esac
-	(cd "$TREE" && B=build timeout --kill-after=10 "$LIMIT" "$command") </dev/null >"$2" 2>&1
+	(cd "$TREE" && env B=build $3 timeout --kill-after=10 "$LIMIT" "$command") </dev/null >"$2" 2>&1
 }
 
-# Does the test pass without a patch? Asked once for each test.
+# Does the test pass without a patch? Asked once for each test and its variables.
 is_healthy()
 {
-	if [ -z "${HEALTHY[$1]:-}" ]; then
-		HEALTHY[$1]=no
+	local key="$1 $2"
+	if [ -z "${HEALTHY[$key]:-}" ]; then
+		HEALTHY[$key]=no
 		build_test "$LOGS/healthy.build" "$1" &&
-			run_test "$1" "$LOGS/healthy-${1//\//-}.log" && HEALTHY[$1]=yes
+			run_test "$1" "$LOGS/healthy-${1//\//-}.log" "$2" && HEALTHY[$key]=yes
 	fi
-	[ "${HEALTHY[$1]}" = yes ]
+	[ "${HEALTHY[$key]}" = yes ]
 }
 
 missed()
@@ -90,20 +91,21 @@ missed()
 
 try_mutant()
 {
-	local patch=$1 name test promise code=0
+	local patch=$1 name test with promise code=0
 	name=$(basename "$patch" .patch)
 	test=$(sed -n 's/^# test: //p' "$patch")
+	with=$(sed -n 's/^# with: //p' "$patch")
 	promise=$(sed -n 's/^# promise: //p' "$patch")
 	if [ -z "$test" ] || [ -z "$promise" ]; then
 		missed "$name" "has no line '# test:' or '# promise:'"
-	elif ! is_healthy "$test"; then
+	elif ! is_healthy "$test" "$with"; then
 		missed "$name" "$test fails without it, or can't run here"
 	elif ! patch_apply "$patch"; then
 		missed "$name" "the patch does not apply"
 	elif ! build_test "$LOGS/$name.build" "$test"; then
 		missed "$name" "does not build, see $LOGS/$name.build"
 	else
-		run_test "$test" "$LOGS/$name.log" || code=$?
+		run_test "$test" "$LOGS/$name.log" "$with" || code=$?
 		case $code in
 		0 | 77) missed "$name" "$test did not notice (exit code $code): $promise" ;;
 		124 | 137) missed "$name" "$test ran into its time limit" ;;
