@@ -267,7 +267,7 @@ struct irqaction {
 	const char *name;
 };
 
-/* include/linux/fs.h */
+/* include/linux/fs.h, include/linux/pagemap.h */
 struct super_block {
 	__u32 s_dev;
 	char s_id[32]; /* the device's name, for people */
@@ -275,6 +275,21 @@ struct super_block {
 
 struct inode {
 	struct super_block *i_sb;
+	unsigned long i_ino;
+};
+
+struct file {
+	struct inode *f_inode;
+};
+
+struct kiocb {
+	struct file *ki_filp;
+	long long ki_pos;
+};
+
+struct readahead_control {
+	struct file *file;
+	unsigned long _index; /* of the first page */
 };
 
 /* arch/x86/include/asm/ptrace.h, and arch/arm64's */

@@ -9,7 +9,18 @@ need_root
 need bpftool setpriv
 [ -r /sys/kernel/btf/vmlinux ] || skip "this kernel has no BTF"
 MODULES=$("$B/tests/lib/metricdoc" --modules | paste -sd ,)
+
+# Without what this kernel takes from nobody: some refuse programs at functions.
+mkdir -p "$T/root.state"
+# shellcheck disable=SC2086 # several names
+"$B/bin/tallyd" --once --state-dir "$T/root.state" ${MODULES//,/ } ended tasks >/dev/null 2>"$T/root.log" ||
+	fail "as root: $(cat "$T/root.log")"
 ALL=$MODULES,ended,tasks
+for module in ${MODULES//,/ }; do
+	grep -q "producer $module is left out: .*another kernel is needed" "$T/root.log" || continue
+	ALL=$(echo ",$ALL," | sed "s/,$module,/,/; s/^,//; s/,\$//")
+	echo "not with this kernel: $module"
+done
 COUNT=$(echo "$ALL" | tr , '\n' | wc -l)
 BPF=+cap_38,+cap_39 NET_ADMIN=+cap_12
 
@@ -105,7 +116,7 @@ mkdir -p "$T/plain.state"
 chown nobody "$T/plain.state"
 start plain setpriv --reuid=nobody --regid=nogroup --clear-groups --inh-caps=-all \
 	"$B/bin/tallyd" --foreground --state-dir "$T/plain.state" --segment-dir "$SEG" \
-	--furl-file "$T/none" --user nobody --producers "$ALL,proc"
+	--furl-file "$T/none" --user nobody --producers "$MODULES,ended,tasks,proc"
 wait_log plain ' ready: ' 10
 for module in ${MODULES//,/ }; do
 	contains "what $module lacks" "$(grep "producer $module is left out" "$T/plain.log")" \

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Module "page_cache": blocks of a disk of the test's own are read, first from the disk and then from memory. Others
+ * of this machine may read as well: never less may be counted, and exactly as much in one of the tries.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <sys/mman.h>
+#include <sys/wait.h>
+
+#define MODULE_UNDER_TEST module_page_cache
+#include "tests/lib/testdisk.h"
+#include "tests/lib/testmodule.h"
+
+enum { BLOCKS = 512, BLOCK = 4096, TRIES = 20 };
+
+static struct disk disk;
+static int file;
+
+struct figures {
+	uint64_t lookups, misses;
+};
+
+static void setup_disk(void)
+{
+	char path[32];
+
+	make_space("16m");
+	disk = make_disk(0, BLOCKS * BLOCK);
+	snprintf(path, sizeof(path), "/dev/%s", disk.name);
+	file = open(path, O_RDONLY | O_CLOEXEC);
+	cr_assert_geq(file, 0);
+	setup();
+}
+
+static void teardown_disk(void)
+{
+	teardown();
+	close(file);
+	remove_disk(&disk);
+	remove_space();
+}
+
+/* Nothing of the disk is in memory after this. */
+static void forget(void)
+{
+	cr_assert_eq(posix_fadvise(file, 0, 0, POSIX_FADV_DONTNEED), 0);
+}
+
+static void read_blocks(void)
+{
+	static char block[BLOCK];
+
+	for (int i = 0; i < BLOCKS; i++)
+		cr_assert_eq(pread(file, block, BLOCK, (off_t)i * BLOCK), BLOCK);
+}
+
+/* What is counted while fn runs. */
+static struct figures figures_of(void (*fn)(void))
+{
+	struct figures f;
+
+	poll_producer();
+	f.lookups = value("page_cache_lookups", NULL, SERIES_VALUE);
+	f.misses = value("page_cache_misses", NULL, SERIES_VALUE);
+	fn();
+	poll_producer();
+	f.lookups = value("page_cache_lookups", NULL, SERIES_VALUE) - f.lookups;
+	f.misses = value("page_cache_misses", NULL, SERIES_VALUE) - f.misses;
+	return f;
+}
+
+static void assert_figures(
+	void (*before)(void), void (*fn)(void), uint64_t lookups, uint64_t misses)
+{
+	struct figures f = {0};
+	int tries = 0;
+
+	do {
+		if (before)
+			before();
+		f = figures_of(fn);
+		cr_assert_geq(f.lookups, lookups);
+		cr_assert_geq(f.misses, misses);
+	} while ((f.lookups != lookups || f.misses != misses) && ++tries < TRIES);
+	printf("%lu lookups, %lu misses, after %d tries\n", f.lookups, f.misses, tries);
+	cr_assert_eq(f.lookups, lookups, "in none of the tries");
+	cr_assert_eq(f.misses, misses, "in none of the tries");
+}
+
+Test(page_cache, cold_and_warm, .init = setup_disk, .fini = teardown_disk)
+{
+	/* so that each block is read for itself */
+	cr_assert_eq(posix_fadvise(file, 0, 0, POSIX_FADV_RANDOM), 0);
+	assert_figures(forget, read_blocks, BLOCKS, BLOCKS);
+	assert_figures(NULL, read_blocks, BLOCKS, 0);
+}
+
+/* Programs at functions need no more than those at tracepoints do. */
+Test(page_cache, two_capabilities_suffice, .init = setup_disk, .fini = teardown_disk)
+{
+	int status = -1;
+	pid_t child;
+
+	teardown();
+	child = fork();
+	if (!child) {
+		keep_capabilities(1ull << CAP_BPF | 1ull << CAP_PERFMON);
+		setup();
+		_exit(figures_of(read_blocks).lookups < BLOCKS);
+	}
+	cr_assert_eq(waitpid(child, &status, 0), child);
+	cr_assert_eq(status, 0);
+}
+
+static void fault_blocks(void)
+{
+	const char *at = mmap(NULL, BLOCKS * BLOCK, PROT_READ, MAP_PRIVATE, file, 0);
+	int sum = 0;
+
+	cr_assert_neq(at, MAP_FAILED);
+	cr_assert_eq(madvise((void *)at, BLOCKS * BLOCK, MADV_SEQUENTIAL), 0);
+	for (int i = 0; i < BLOCKS; i++)
+		sum += *(const volatile char *)(at + (size_t)i * BLOCK);
+	cr_assert_eq(sum, 0);
+	cr_assert_eq(munmap((void *)at, BLOCKS * BLOCK), 0);
+}
+
+/* They have pages read by the same function of the kernel, also just after a lookup. */
+static void read_one_and_fault(void)
+{
+	char byte;
+
+	cr_assert_eq(pread(file, &byte, 1, (BLOCKS - 1) * BLOCK), 1);
+	fault_blocks();
+}
+
+static void forget_all_but_the_last(void)
+{
+	char byte;
+
+	forget();
+	cr_assert_eq(pread(file, &byte, 1, (BLOCKS - 1) * BLOCK), 1);
+}
+
+Test(page_cache, faults_are_no_misses, .init = setup_disk, .fini = teardown_disk)
+{
+	cr_assert_eq(posix_fadvise(file, 0, 0, POSIX_FADV_RANDOM), 0);
+	assert_figures(forget_all_but_the_last, read_one_and_fault, 1, 0);
+}
+
+static void read_all(void)
+{
+	static char all[BLOCKS * BLOCK];
+
+	cr_assert_eq(pread(file, all, sizeof(all), 0), (ssize_t)sizeof(all));
+}
+
+/* The kernel takes 15 pieces at a time, newer ones 31, of a page or more each; others may read as well. */
+Test(page_cache, one_lookup_for_a_batch, .init = setup_disk, .fini = teardown_disk)
+{
+	struct figures f = {0};
+
+	read_all();
+	f = figures_of(read_all);
+	printf("%lu lookups of %d blocks\n", f.lookups, BLOCKS);
+	cr_assert_geq(f.lookups, 1);
+	cr_assert_leq(f.lookups, BLOCKS / 8);
+}
+
+/* What the kernel's disk reads ahead is found later. */
+Test(page_cache, read_ahead_is_found, .init = setup_disk, .fini = teardown_disk)
+{
+	struct figures f = {0};
+
+	forget();
+	f = figures_of(read_blocks);
+	printf("%lu lookups, %lu misses one after the other\n", f.lookups, f.misses);
+	cr_assert_geq(f.lookups, BLOCKS);
+	cr_assert_geq(f.misses, 1);
+	cr_assert_leq(f.misses, BLOCKS / 4);
+}
