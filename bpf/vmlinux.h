@@ -162,6 +162,7 @@ struct task_struct {
 	struct task_struct *group_leader;
 	const struct cred *cred;
 	struct css_set *cgroups;
+	struct files_struct *files;
 	struct task_io_accounting ioac;
 	struct signal_struct *signal;
 	struct sched_entity se;
@@ -268,7 +269,12 @@ struct irqaction {
 };
 
 /* include/linux/fs.h, include/linux/pagemap.h */
+struct file_system_type {
+	const char *name;
+};
+
 struct super_block {
+	struct file_system_type *s_type;
 	__u32 s_dev;
 	char s_id[32]; /* the device's name, for people */
 };
@@ -280,6 +286,15 @@ struct inode {
 
 struct file {
 	struct inode *f_inode;
+};
+
+struct fdtable {
+	unsigned int max_fds;
+	struct file **fd;
+};
+
+struct files_struct {
+	struct fdtable *fdt;
 };
 
 struct kiocb {
@@ -295,6 +310,7 @@ struct readahead_control {
 /* arch/x86/include/asm/ptrace.h, and arch/arm64's */
 struct pt_regs {
 	unsigned long orig_ax; /* number of the system call */
+	unsigned long di; /* its first argument */
 };
 
 struct pt_regs___arm64 {

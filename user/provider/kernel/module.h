@@ -22,7 +22,7 @@
 #include "user/provider/kernel/load.h"
 #include "user/provider/producer.h"
 
-#define MODULE_PROGRAMS_MAX 8u
+#define MODULE_PROGRAMS_MAX 14u
 #define MODULE_METRICS_MAX  16u
 
 struct module_program {
