@@ -80,7 +80,7 @@ static void write_and_read(int fd)
 		cr_assert(read(fd, data, PIECE) == PIECE && pread(fd, data, PIECE, 0) == PIECE);
 }
 
-Test(files, known_operations, .init = setup_files, .fini = teardown_files)
+static void check_operations(void)
 {
 	uint64_t begin, wall;
 	int fd = open_often();
@@ -102,35 +102,38 @@ Test(files, known_operations, .init = setup_files, .fini = teardown_files)
 	cr_assert_leq(of("file_operation_seconds", "fsync", SERIES_SUM), wall);
 }
 
-/* What is not there has no file system. */
-Test(files, failures, .init = setup_files, .fini = teardown_files)
+/* A directory can't be read; what is not there has no file system. */
+static void check_failures(void)
 {
 	const char *nowhere = "fs=\"other\",op=\"open\"";
-	uint64_t before;
+	uint64_t before, reads, bytes;
 	int fd = open(at, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	char byte;
 
 	cr_assert_geq(fd, 0);
+	poll_producer();
+	reads = of("file_operations", "read", SERIES_VALUE);
+	bytes = of("file_bytes", "read", SERIES_VALUE);
 	for (int i = 0; i < READS; i++)
 		cr_assert(read(fd, &byte, 1) < 0 && errno == EISDIR);
 	close(fd);
+	unlink(path);
 	poll_producer();
-	assert_figures("read", READS, READS, 0);
-	assert_figures("open", 1, 0, 0);
+	assert_figures("read", reads + READS, READS, bytes);
+	assert_figures("open", OPENS + 1, 0, 0);
 	before = value("file_errors", nowhere, SERIES_VALUE);
 	for (int i = 0; i < OPENS; i++)
 		cr_assert_lt(open(path, O_RDONLY | O_CLOEXEC), 0);
 	poll_producer();
 	/* that of others of this machine, too */
 	cr_assert_geq(value("file_errors", nowhere, SERIES_VALUE) - before, OPENS);
-	cr_assert_eq(value("file_operations", nowhere, SERIES_VALUE),
-		value("file_errors", nowhere, SERIES_VALUE));
-	assert_figures("open", 1, 0, 0);
+	cr_assert_geq(value("file_operations", nowhere, SERIES_VALUE), OPENS);
+	assert_figures("open", OPENS + 1, 0, 0);
 }
 
 /* --- times -------------------------------------------------------------------------------------- */
 
-enum { WAITS = 1280, WAIT_US = 1000 };
+enum { WAITS = 640, WAIT_US = 1000 };
 
 /* Puts a byte into a named pipe of the file system, each a while after it was asked for. */
 static void *answer(void *arg)
@@ -148,9 +151,9 @@ static void *answer(void *arg)
 	return NULL;
 }
 
-Test(files, times_are_those_of_some, .init = setup_files, .fini = teardown_files)
+static void check_times(void)
 {
-	uint64_t begin, wall, timed, ns;
+	uint64_t begin, wall, timed, ns, reads;
 	pthread_t thread;
 	int asked[2], fd;
 	char byte = 0;
@@ -160,6 +163,10 @@ Test(files, times_are_those_of_some, .init = setup_files, .fini = teardown_files
 	cr_assert_eq(pthread_create(&thread, NULL, answer, asked), 0);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	cr_assert_geq(fd, 0);
+	poll_producer();
+	reads = of("file_operations", "read", SERIES_VALUE);
+	timed = of("file_operation_seconds", "read", SERIES_BUCKET);
+	ns = of("file_operation_seconds", "read", SERIES_SUM);
 	begin = clock_monotonic_ns();
 	for (int i = 0; i < WAITS; i++) {
 		cr_assert_eq(write(asked[1], &byte, 1), 1);
@@ -170,15 +177,23 @@ Test(files, times_are_those_of_some, .init = setup_files, .fini = teardown_files
 	pthread_join(thread, NULL);
 	close(fd);
 	poll_producer();
-	timed = of("file_operation_seconds", "read", SERIES_BUCKET);
-	ns = of("file_operation_seconds", "read", SERIES_SUM);
+	timed = of("file_operation_seconds", "read", SERIES_BUCKET) - timed;
+	ns = of("file_operation_seconds", "read", SERIES_SUM) - ns;
 	printf("%lu of %d reads were timed: %lu us of %lu us\n", timed, WAITS, ns / 1000,
 		wall / 1000);
-	cr_assert_eq(of("file_operations", "read", SERIES_VALUE), WAITS);
-	/* one of 64 of all operations of the machine, so some ten or twenty of these */
+	cr_assert_eq(of("file_operations", "read", SERIES_VALUE) - reads, WAITS);
+	/* one of 64 of all operations of the machine, so some ten of these */
 	cr_assert_geq(timed, 1);
 	cr_assert_leq(timed, WAITS / 16);
 	/* the reader may come late to some */
 	cr_assert_geq(ns, timed * WAIT_US * 1000 / 2);
 	cr_assert_leq(ns, wall);
+}
+
+/* All in one: to load a module takes long in an emulated machine. */
+Test(files, known_operations, .init = setup_files, .fini = teardown_files)
+{
+	check_operations();
+	check_failures();
+	check_times();
 }
