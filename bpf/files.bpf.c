@@ -43,14 +43,7 @@ static __always_inline enum files_op op_of(enum files_function function)
 /* What waits for the disk is rare enough to be timed each time. */
 static __always_inline bool is_timed(struct files_cpu *c, enum files_op op)
 {
-	if (op == FILES_FSYNC)
-		return true;
-	if (c->left) {
-		c->left--;
-		return false;
-	}
-	c->left = bpf_get_prandom_u32() % (2 * FILES_EVERY - 1);
-	return true;
+	return op == FILES_FSYNC || is_chosen(FILES_EVERY, &c->left);
 }
 
 static __always_inline __u64 timed_key(enum files_op op)
