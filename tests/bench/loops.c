@@ -5,7 +5,8 @@
  *	PROGRAM [SUFFIX [CASE...]]	SUFFIX is added to all names; only these cases, if any is named
  *
  * A repetition is some 2.5 ms on pinned threads, in the real-time class where that is permitted. It is
- * kept only if no thread lost its CPU (wall <= 1.05 x thread CPU). Where the other half of the core belongs to
+ * kept only if no thread lost its CPU (wall <= 1.05 x thread CPU; one that slept, for a lock, is believed if the kernel
+ * has switched it out at no other time). Where the other half of the core belongs to
  * somebody else, an empty loop becomes slower by up to 2x, and nothing else tells: one stands before and
  * after each repetition, and those near the fastest are preferred. All cases are timed in turn, in several
  * rounds, so that a machine that changes its speed changes it for all of them.
@@ -16,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 
 #ifdef LOOPS_DLOPEN
@@ -97,15 +99,22 @@ static bool yardstick(const struct gang *g, int thread)
 
 static enum quality repeat(const struct gang *g, int thread, double *ns)
 {
-	bool fast = yardstick(g, thread);
-	double wall = now_ns(CLOCK_MONOTONIC), cpu = now_ns(CLOCK_THREAD_CPUTIME_ID);
+	bool fast = yardstick(g, thread), lost;
+	struct rusage before, after;
+	double wall, cpu;
 
+	getrusage(RUSAGE_THREAD, &before);
+	wall = now_ns(CLOCK_MONOTONIC);
+	cpu = now_ns(CLOCK_THREAD_CPUTIME_ID);
 	g->c->loop(thread, g->turns);
 	cpu = now_ns(CLOCK_THREAD_CPUTIME_ID) - cpu;
 	wall = now_ns(CLOCK_MONOTONIC) - wall;
 	*ns = wall;
+	getrusage(RUSAGE_THREAD, &after);
+	lost = after.ru_nvcsw > before.ru_nvcsw ? after.ru_nivcsw > before.ru_nivcsw
+						: wall > 1.05 * cpu;
 	fast &= yardstick(g, thread);
-	return wall > 1.05 * cpu ? PREEMPTED : fast ? UNDISTURBED : SLOWED;
+	return lost ? PREEMPTED : fast ? UNDISTURBED : SLOWED;
 }
 
 /* Both meetings of a repetition are needed: all have started, and all know what the others say. */
