@@ -30,6 +30,8 @@ enum figure {
 	SERIES,
 	BYTES, /* of the stream */
 	OPEN,
+	HELD, /* ns that its budget kept it from working, or had it sampled */
+	COARSE,
 	MEMORY, /* of maps */
 	KERNEL, /* ns of its programs */
 	RUNS,
@@ -47,6 +49,8 @@ static const struct {
 	{"tallyd_producer_series", "producer", SERIES},
 	{"tallyd_producer_stream_bytes", "producer", BYTES},
 	{"tallyd_producer_open", "producer", OPEN},
+	{"tallyd_producer_held_seconds", "producer", HELD},
+	{"tallyd_producer_coarse_seconds", "producer", COARSE},
 	{"bpf_memory_bytes", "module", MEMORY},
 	{"bpf_program_seconds", "program", CPU},
 	{"bpf_program_runs", "program", RUNS},
@@ -295,16 +299,31 @@ static char *share(const struct report *r, uint64_t ns, char out[32])
 	return out;
 }
 
+/* What its budget did to it, in shares of the time: "held 40 %, sampled 13 %". */
+static char *limits(const struct report *r, const struct row *row, char out[64])
+{
+	double held = (double)grown(r, row, HELD) / r->seconds / 1e7,
+	       coarse = (double)grown(r, row, COARSE) / r->seconds / 1e7;
+	int n = 0;
+
+	out[0] = '\0';
+	if (held > 0)
+		n = snprintf(out, 64, "held %.0f %%", held);
+	if (coarse > 0)
+		snprintf(out + n, 64 - (size_t)n, "%ssampled %.0f %%", n ? ", " : "", coarse);
+	return out;
+}
+
 static int print_producers(const struct report *r)
 {
-	static const char *const heading[] = {
-		"PRODUCER", "CPU", "A POLL", "IN KERNEL", "SERIES", "BYTES A POLL", "MAPS"};
+	static const char *const heading[] = {"PRODUCER", "CPU", "A POLL", "IN KERNEL", "SERIES",
+		"BYTES A POLL", "MAPS", "BUDGET"};
 	uint64_t all = r->last->cpu_ns - r->first->cpu_ns, producers = 0;
-	char cpu[32], poll[32], kernel[32], series[32], bytes[32], maps[32];
+	char cpu[32], poll[32], kernel[32], series[32], bytes[32], maps[32], budget[64];
 	struct table t;
 	int err;
 
-	table_init(&t, 0x7e, 7, heading);
+	table_init(&t, 0x7e, 8, heading);
 	for (size_t i = 0; i < r->last->n; i++) {
 		const struct row *row = &r->last->rows[i];
 		uint64_t ns = grown(r, row, CPU), polls = grown(r, row, POLLS);
@@ -319,12 +338,12 @@ static int print_producers(const struct report *r)
 			maps, sizeof(maps), "%lu K", (unsigned long)(row->v[MEMORY] + 1023) / 1024);
 		table_add(&t, (const char *[]){row->name, share(r, ns, cpu), poll,
 				      share(r, kernel_ns(r, row->name), kernel), series, bytes,
-				      row->v[MEMORY] ? maps : ""});
+				      row->v[MEMORY] ? maps : "", limits(r, row, budget)});
 	}
-	table_add(&t,
-		(const char *[]){"encoding, ring, link",
-			share(r, all > producers ? all - producers : 0, cpu), "", "", "", "", ""});
-	table_add(&t, (const char *[]){"tallyd", share(r, all, cpu), "", "", "", "", ""});
+	table_add(&t, (const char *[]){"encoding, ring, link",
+			      share(r, all > producers ? all - producers : 0, cpu), "", "", "", "",
+			      "", ""});
+	table_add(&t, (const char *[]){"tallyd", share(r, all, cpu), "", "", "", "", "", ""});
 	err = table_print(&t, stdout);
 	table_release(&t);
 	return err;
@@ -382,10 +401,12 @@ static void print_json(const struct report *r)
 		printf("%s\n{\"producer\": ", comma);
 		text_put_json(stdout, row->name);
 		printf(", \"cpu_ns\": %lu, \"polls\": %lu, \"series\": %lu, \"stream_bytes\": %lu, "
-		       "\"kernel_cpu_ns\": %lu, \"map_bytes\": %lu}",
+		       "\"kernel_cpu_ns\": %lu, \"map_bytes\": %lu, \"held_ns\": %lu, "
+		       "\"sampled_ns\": %lu}",
 			(unsigned long)grown(r, row, CPU), (unsigned long)grown(r, row, POLLS),
 			(unsigned long)row->v[SERIES], (unsigned long)grown(r, row, BYTES),
-			(unsigned long)kernel_ns(r, row->name), (unsigned long)row->v[MEMORY]);
+			(unsigned long)kernel_ns(r, row->name), (unsigned long)row->v[MEMORY],
+			(unsigned long)grown(r, row, HELD), (unsigned long)grown(r, row, COARSE));
 		comma = ",";
 	}
 	printf("],\n\"programs\": [");

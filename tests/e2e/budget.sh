@@ -52,6 +52,8 @@ held_us=$(micros 'tallyd_producer_held_seconds_total{producer="syscalls"}')
 within "us that it is held" "$held_us" 2000000 "$elapsed_us"
 same "messages of that" "$(grep -c 'producer syscalls has used half of' "$T/tallyd.log")" 1
 same "messages" "$(grep -c 'producer syscalls is over its budget of 1 % of' "$T/tallyd.log")" 1
+"$B/bin/tally" cost --state-dir "$STATE" >"$T/cost.txt" || fail "tally cost"
+grep -Eq '^syscalls .*held [0-9]+ %, sampled [0-9]+ %$' "$T/cost.txt" || fail "tally cost: $(cat "$T/cost.txt")"
 polls=$(own 'tallyd_producer_polls_total{producer="proc"}')
 sleep 1
 [ "$(own 'tallyd_producer_polls_total{producer="proc"}')" -gt "$polls" ] || fail "proc is not asked any more"

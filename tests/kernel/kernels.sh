@@ -14,7 +14,7 @@
 need gcc qemu-system-x86_64 busybox cpio apt-get xz gzip
 ALL="5.10 6.1 6.12 6.18 7"
 SERIES=${KERNELS:-$ALL} # KERNELS="6.1 7" runs some, and TESTS="test_tcp test_udp" these tests only
-AT_ONCE=3 # more than CPUs: tests sleep, too
+AT_ONCE=5 # more than CPUs: tests sleep, too
 LIMIT=300
 FASTER="mitigations=off init_on_alloc=0 audit=0 apparmor=0" # what costs most where all is emulated
 K=$B/kernels
@@ -119,16 +119,17 @@ init()
 	TEXT
 	echo "MODULES='$(echo $MODULES)'"
 	cat <<-'TEXT'
-		/t/tallyd --once --state-dir=/tmp $MODULES >/tmp/out 2>/tmp/err
+		/t/tallyd --once --state-dir=/tmp $MODULES >/tmp/modules 2>/tmp/err
 		for m in $MODULES; do
 			sed -n "s/.*tallyd: [a-z]*: producer $m:* */LACKS $m /p" /tmp/err
-			grep -q "^# $m: " /tmp/out
+			grep -q "^# $m: " /tmp/modules
 			echo "MODULE $m $?"
 		done
 	TEXT
 	echo "for t in $(echo $TESTS); do"
 	cat <<-'TEXT'
 			start=$(cut -d' ' -f1 /proc/uptime)
+			export TALLY_LOADS=$(grep -o -m 1 "^# ${t#test_}: " /tmp/modules | tr -d '#: ')
 			timeout 60 /t/$t >/tmp/out 2>&1
 			code=$?
 			echo "TOOK $t $start $(cut -d' ' -f1 /proc/uptime)"

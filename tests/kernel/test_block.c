@@ -148,14 +148,13 @@ Test(block, failures_have_their_status, .init = setup, .fini = teardown)
 }
 
 /* The first disks have series of their own; further ones are counted together, none is lost. */
-Test(block, more_disks_than_slots)
+Test(block, more_disks_than_slots, .init = nothing_unless_emulated)
 {
 	enum { DISKS = 70, EACH = 3 };
 	struct disk disks[DISKS];
 	uint64_t own = 0, other;
 	int named = 0;
 
-	skip_emulated();
 	make_space("64m");
 	setup();
 	for (int i = 0; i < DISKS; i++) {

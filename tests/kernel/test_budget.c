@@ -149,7 +149,6 @@ Test(budget, the_fastest_storm_stays_under_it, .init = setup_unless_emulated, .f
 	enum budget_level before = BUDGET_WHOLE;
 	int n;
 
-	skip_emulated();
 	n = begin_storm();
 	sleep_ms(100);
 	/* how fast it is, and what that costs without a budget */

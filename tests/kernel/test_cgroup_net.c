@@ -152,7 +152,7 @@ Test(cgroup_net, datagrams_of_cgroups_that_are_gone, .init = setup, .fini = end)
 	check_datagrams(fds, IP4_UDP, 1);
 }
 
-Test(cgroup_net, datagrams_of_ip6, .init = setup, .fini = end)
+Test(cgroup_net, datagrams_of_ip6, .init = setup_unless_emulated, .fini = end)
 {
 	int fds[2];
 	bool any;
@@ -185,7 +185,7 @@ static const char *path_of(int i)
 }
 
 /* More than a CPU remembers. What is sent runs in the sender: all of it is counted. */
-Test(cgroup_net, cgroups_that_take_turns, .init = setup, .fini = end)
+Test(cgroup_net, cgroups_that_take_turns, .init = setup_unless_emulated, .fini = end)
 {
 	int fds[2], senders[CGROUPS];
 	struct sockaddr_in a;
@@ -299,6 +299,9 @@ Test(cgroup_net, stream_with_all_its_headers, .init = setup, .fini = end)
 		poll_producer();
 		runs = value("bpf_program_runs", NULL, SERIES_VALUE) - runs;
 		printf("%lu runs\n", runs);
+		/* of what comes twice the acknowledgement says so, and is longer */
+		if (end.tcpi_total_retrans > begin.tcpi_total_retrans)
+			continue;
 		cr_assert_geq(there.packets, STREAM / SEGMENT);
 		all = all_counted(sender, "transmit", &out, there);
 		all &= all_counted(receiver, "receive", &in, there);
@@ -331,7 +334,7 @@ static uint32_t count_attached(int cgroup)
 	return n;
 }
 
-Test(cgroup_net, beside_programs_of_others, .fini = teardown)
+Test(cgroup_net, beside_programs_of_others, .init = nothing_unless_emulated, .fini = teardown)
 {
 	int root = open(cgroup_root(), O_RDONLY | O_DIRECTORY | O_CLOEXEC), other;
 	struct errmsg e = {""};

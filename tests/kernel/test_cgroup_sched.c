@@ -171,7 +171,6 @@ Test(cgroup_sched, what_is_sampled_stands_for_all, .init = setup_unless_emulated
 	double run, turns, waits;
 	int cpu = sched_getcpu(), there[2], back[2], fds[2], status;
 
-	skip_emulated();
 	cr_assert_eq(pipe(there) | pipe(back) | pipe(fds), 0);
 	make_cgroup("sampled");
 	cr_assert_eq(module_set_level(&producer, BUDGET_COARSE), 0);

@@ -61,7 +61,6 @@ Test(contention, writers_to_what_is_frozen, .init = setup_unless_emulated, .fini
 	uint64_t count, ns, most;
 	struct file_system fs;
 
-	skip_emulated();
 	fs = make_file_system();
 	poll_producer();
 	count = waits(SERIES_BUCKET);

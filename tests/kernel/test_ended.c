@@ -202,7 +202,6 @@ Test(ended, overwritten_rows_are_others, .init = setup_unless_emulated, .fini = 
 	cpu_set_t one;
 	uint64_t named, lost, others;
 
-	skip_emulated();
 	CPU_ZERO(&one);
 	CPU_SET((unsigned)sched_getcpu(), &one);
 	sched_setaffinity(0, sizeof(one), &one);

@@ -55,7 +55,6 @@ Test(jbd2, commits_are_those_of_the_kernel, .init = setup_unless_emulated, .fini
 	uint64_t kernel, ours, ns, wall;
 	struct file_system fs;
 
-	skip_emulated();
 	fs = make_file_system();
 	kernel = kernel_commits(fs.disk.name);
 	poll_producer();

@@ -350,7 +350,6 @@ Test(sched, own_cost_is_plausible, .init = setup_unless_emulated, .fini = teardo
 {
 	uint64_t least = UINT64_MAX;
 
-	skip_emulated();
 	pin();
 	/* in a virtual machine one timed run that the host interrupts counts for a thousand */
 	for (int i = 0; i < 10 && least > 20000; i++) {
@@ -369,7 +368,6 @@ Test(sched, series_are_well_formed, .init = setup_unless_emulated, .fini = teard
 	char le[64];
 	size_t first;
 
-	skip_emulated();
 	pin();
 	ping_pong(10);
 	poll_producer();
@@ -395,7 +393,6 @@ Test(sched, counters_never_go_down, .init = setup_unless_emulated, .fini = teard
 	uint64_t last[8 * SCHED_WAIT_BUCKETS] = {0};
 	uint32_t version = 0;
 
-	skip_emulated();
 	for (int poll = 0; poll < 20; poll++) {
 		ping_pong(50);
 		poll_producer();
@@ -439,7 +436,7 @@ static int find_fdinfo(pid_t pid, const char *key, unsigned *ret_id)
 	return fd;
 }
 
-Test(sched, reads_on_without_privileges, .init = setup, .fini = teardown)
+Test(sched, reads_on_without_privileges, .init = setup_unless_emulated, .fini = teardown)
 {
 	uint64_t before;
 
@@ -466,7 +463,7 @@ Test(sched, missing_capabilities_are_named, .init = cr_redirect_stderr)
 }
 
 /* What a module needs besides those two; no module that is on by default does. */
-Test(sched, further_capabilities_are_named)
+Test(sched, further_capabilities_are_named, .init = nothing_unless_emulated)
 {
 	static const struct module_capability admin = {CAP_NET_ADMIN, "CAP_NET_ADMIN"};
 	struct module needy = module_sched;
@@ -496,7 +493,7 @@ Test(sched, missing_types_are_named, .init = cr_redirect_stderr)
 	cr_assert_stderr_eq_str("");
 }
 
-Test(sched, what_a_kernel_lacks_is_named)
+Test(sched, what_a_kernel_lacks_is_named, .init = nothing_unless_emulated)
 {
 	static const struct load_member present[] = {
 		{"rq", "clock", "CONFIG_X"}, {NULL, NULL, NULL}};
@@ -535,7 +532,6 @@ Test(sched, map_is_frozen, .init = setup_unless_emulated, .fini = teardown)
 	unsigned id = 0;
 	int fd;
 
-	skip_emulated();
 	cr_assert_neq(find_fdinfo(getpid(), "prog_id:", &id), -1);
 	fd = bpf_prog_get_fd_by_id(id);
 	cr_assert_geq(fd, 0);

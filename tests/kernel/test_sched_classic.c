@@ -162,7 +162,6 @@ Test(sched_classic, counts_sums_and_long_waits_agree, .init = setup_unless_emula
 	struct waits ours, theirs, before, classic_before;
 	size_t longs = tally_histogram_index(LONG_NS, SCHED_WAIT_LO, SCHED_WAIT_HI) + 1;
 
-	skip_emulated();
 	open_classic();
 	stay_on_first();
 	usleep(20000);

@@ -51,7 +51,7 @@ Test(syscalls, calls_and_failures, .init = setup, .fini = teardown)
 }
 
 /* Pairs of calls in strict turn: both are timed as often, one of 64. */
-Test(syscalls, one_of_64_is_timed, .init = setup, .fini = teardown)
+Test(syscalls, one_of_64_is_timed, .init = setup_unless_emulated, .fini = teardown)
 {
 	uint64_t first, second;
 
@@ -122,7 +122,7 @@ Test(syscalls, interrupted_and_last_calls, .init = setup, .fini = teardown)
  * Sampled more coarsely, one of 16 by chance stands for 16; none is timed, and afterwards none by a begin that was
  * before. Of 200,000 a standard deviation is 0.5 %.
  */
-Test(syscalls, what_is_sampled_stands_for_all, .init = setup, .fini = teardown)
+Test(syscalls, what_is_sampled_stands_for_all, .init = setup_unless_emulated, .fini = teardown)
 {
 	enum { MANY = 200000 };
 	uint64_t n, failed, timed;

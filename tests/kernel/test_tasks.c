@@ -153,7 +153,6 @@ Test(tasks, in_and_out_of_the_top, .init = setup_unless_emulated, .fini = teardo
 	uint64_t before, comes = 0, goes = 0;
 	bool shown;
 
-	skip_emulated();
 	poll_after_ms(300);
 	poll_after_ms(100);
 	cr_assert(is_shown(spinner));
@@ -277,7 +276,7 @@ Test(tasks, nothing_is_missing, .init = setup, .fini = teardown)
 }
 
 /* No counter of anything that is shown goes back, while processes come, work, sleep and go. */
-Test(tasks, never_backwards, .init = setup, .fini = teardown)
+Test(tasks, never_backwards, .init = setup_unless_emulated, .fini = teardown)
 {
 	static const char *const names[] = {"task_cpu_seconds", "task_run_delay_seconds",
 		"task_read_bytes", "task_written_bytes", "task_page_faults",
@@ -305,7 +304,6 @@ Test(tasks, bounded, .init = setup_unless_emulated, .fini = teardown)
 	enum { N = 60 };
 	pid_t pids[N];
 
-	skip_emulated();
 	for (int i = 0; i < N; i++)
 		pids[i] = start(spin_for_ever);
 	poll_after_ms(100);

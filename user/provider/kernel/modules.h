@@ -10,8 +10,8 @@ extern const struct module module_sched, module_softirq, module_process, module_
 /* Those that are opt-in. */
 extern const struct module module_hardirq, module_oom, module_cgroup_sched, module_syscalls,
 	module_fsync, module_block_size, module_softirq_latency, module_migrations,
-	module_contention, module_timers, module_tcp_probe, module_cgroup_net, module_page_cache,
-	module_files;
+	module_contention, module_timers, module_tcp_probe, module_slices, module_cgroup_net,
+	module_page_cache, module_files;
 
 /* What several of them need. Names of the soft interrupts, as /proc/softirqs has them. */
 extern const char *const softirq_types[];

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Module "slices": a thread that has the CPU for a known time, again and again. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <sched.h>
+#include <time.h>
+
+#include "bpf/slices.h"
+
+#define MODULE_UNDER_TEST module_slices
+#include "tests/lib/testmodule.h"
+
+enum { TURNS = 400, TURN_US = 600, TRIES = 5 };
+
+static void stay_here(void)
+{
+	cpu_set_t one;
+
+	CPU_ZERO(&one);
+	CPU_SET((unsigned)sched_getcpu(), &one);
+	cr_assert_eq(sched_setaffinity(0, sizeof(one), &one), 0);
+}
+
+static uint64_t cpu_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (uint64_t)t.tv_sec * NSEC_PER_SEC + (uint64_t)t.tv_nsec;
+}
+
+/* Those of at least 524 us, of all tasks, and of less than twice as much. */
+static uint64_t long_slices(void)
+{
+	uint64_t n = 0;
+
+	for (uint32_t i = tally_histogram_index(1u << 19, SLICES_LO, SLICES_HI) + 1;
+		tally_histogram_upper(i, SLICES_LO, SLICES_HI) <= 1u << 20; i++) {
+		char le[80];
+
+		value_format(tally_histogram_upper(i, SLICES_LO, SLICES_HI), VALUE_U64, -9, le + 4,
+			sizeof(le) - 5);
+		memcpy(le, "le=\"", 4);
+		strcat(le, "\"");
+		n += value("sched_slice_seconds", le, SERIES_BUCKET);
+	}
+	return n;
+}
+
+/*
+ * Each turn is one slice, unless somebody takes the CPU away; and as nobody else has much to do, there is not much more,
+ * while a CPU that rests is none. Else the next try.
+ */
+Test(slices, turns_of_a_thread, .init = setup, .fini = teardown)
+{
+	const struct timespec pause = {.tv_nsec = 100000};
+	uint64_t n, all, sum, ours;
+	bool good = false;
+
+	stay_here();
+	for (int try = 0; try < TRIES && !good; try++) {
+		poll_producer();
+		n = long_slices();
+		all = value("sched_slice_seconds", NULL, SERIES_BUCKET);
+		sum = value("sched_slice_seconds", NULL, SERIES_SUM);
+		ours = cpu_ns();
+		for (int i = 0; i < TURNS; i++) {
+			uint64_t end = cpu_ns() + TURN_US * 1000;
+
+			while (cpu_ns() < end)
+				;
+			nanosleep(&pause, NULL);
+		}
+		ours = cpu_ns() - ours;
+		poll_producer();
+		n = long_slices() - n;
+		all = value("sched_slice_seconds", NULL, SERIES_BUCKET) - all;
+		sum = value("sched_slice_seconds", NULL, SERIES_SUM) - sum;
+		printf("%lu of %d turns are slices of 524 to 1,049 us; %lu in all, %lu us, ours "
+		       "%lu\n",
+			n, TURNS, all, sum / 1000, ours / 1000);
+		cr_assert_leq(n, all);
+		/* there a pause may be over before it begins */
+		cr_assert_geq(all, clocks_are_real() ? TURNS : TURNS * 9 / 10);
+		if (!clocks_are_real())
+			return;
+		cr_assert_geq(sum, ours - ours / 50);
+		good = n >= TURNS * 9 / 10 && sum <= ours + ours / 4;
+	}
+	cr_assert(good, "in none of %d tries", TRIES);
+}
