@@ -49,8 +49,8 @@ static uint64_t long_slices(void)
 }
 
 /*
- * Each turn is one slice, unless somebody takes the CPU away; and as nobody else has much to do, there is not much more,
- * while a CPU that rests is none. Else the next try.
+ * Each turn is one slice, unless somebody takes the CPU away; and as nobody else has much to do, there is not much
+ * more, while a CPU that rests is none. Else the next try.
  */
 Test(slices, turns_of_a_thread, .init = setup, .fini = teardown)
 {

@@ -21,7 +21,8 @@ struct load_member {
 /* What a module needs of the kernel. */
 struct load_needs {
 	const char *module; /* name for people: what is lost */
-	const char *tracepoint; /* as in tp_btf/NAME; NULL: it is at a function */
+	const char
+		*tracepoint; /* as in tp_btf/NAME; NULL: it is attached to something else, below */
 	const struct load_member *members; /* ended by a NULL type; may be NULL */
 	const char *helper; /* BPF_FUNC_NAME that it calls and older kernels lack; NULL: none */
 	unsigned args; /* how many the tracepoint must have; older kernels may give fewer. 0: any */
