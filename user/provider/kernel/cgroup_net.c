@@ -51,18 +51,13 @@ static const struct module_metric metrics[] = {
 
 static const struct module_capability net_admin = {CAP_NET_ADMIN, "CAP_NET_ADMIN"};
 
-static uint32_t count_cgroups(void)
-{
-	return TALLY_SLOTS_MAX - 1;
-}
-
 static const struct module_slots slots = {.map = "tally_cgroup_net",
 	.size = sizeof(struct cgroup_net_cell),
 	.label = "cgroup",
 	.more = "`unit`, `container`",
 	.labels = module_cgroup_labels,
 	.name_size = sizeof(struct tally_slot_cgroup),
-	.count = count_cgroups};
+	.count = cgroup_count_slots};
 
 const struct module module_cgroup_net = {
 	.ops = {.name = "cgroup_net",

@@ -6,7 +6,7 @@
 #include "bpf/module.h"
 #include "user/lib/schema.h"
 #include "user/provider/cgroup_names.h"
-#include "user/provider/kernel/module.h"
+#include "user/provider/kernel/modules.h"
 
 /* The names of a path from its last to its first, put together the other way round. size >= the path's + 2. */
 static void path_of(const struct tally_slot_cgroup *slot, char *out, size_t size)
@@ -55,4 +55,9 @@ void module_cgroup_labels(const void *name, struct slot_labels *ret)
 		add_label(ret, "unit", units, found.unit, found.unit_len);
 	if (found.container)
 		add_label(ret, "container", ids, found.container, found.container_len);
+}
+
+uint32_t cgroup_count_slots(void)
+{
+	return TALLY_SLOTS_MAX - 1;
 }

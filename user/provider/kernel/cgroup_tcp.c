@@ -25,18 +25,13 @@ static const struct module_metric metrics[] = {
 		.offset = offsetof(struct cgroup_tcp_cell, retransmits)},
 };
 
-static uint32_t count_cgroups(void)
-{
-	return TALLY_SLOTS_MAX - 1;
-}
-
 static const struct module_slots slots = {.map = "tally_cgroup_tcp",
 	.size = sizeof(struct cgroup_tcp_cell),
 	.label = "cgroup",
 	.more = "`unit`, `container`",
 	.labels = module_cgroup_labels,
 	.name_size = sizeof(struct tally_slot_cgroup),
-	.count = count_cgroups};
+	.count = cgroup_count_slots};
 
 const struct module module_cgroup_tcp = {
 	.ops = {.name = "cgroup_tcp", .help = "TCP retransmits by cgroup (BPF)", MODULE_FUNCTIONS},

@@ -15,6 +15,10 @@ extern const struct module module_hardirq, module_oom, module_cgroup_sched, modu
 
 /* What several of them need. Names of the soft interrupts, as /proc/softirqs has them. */
 extern const char *const softirq_types[];
+/* What is read at a context switch; ended by a NULL type. */
+extern const struct load_member sched_members[];
+/* As many slots as can be, for cgroups; one more is that of others. */
+uint32_t cgroup_count_slots(void);
 /* As many as there are disks now that ever did something, and half as many again, at least 8. */
 uint32_t block_count_disks(void);
 

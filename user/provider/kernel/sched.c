@@ -6,7 +6,7 @@
 #include "user/provider/kernel/ended.h"
 #include "user/provider/kernel/modules.h"
 
-static const struct load_member members[] = {
+const struct load_member sched_members[] = {
 	{"sched_info", "last_queued", "CONFIG_SCHED_INFO"},
 	{"sched_entity", "cfs_rq", "CONFIG_FAIR_GROUP_SCHED"},
 	{"cfs_rq", "rq", "CONFIG_FAIR_GROUP_SCHED"},
@@ -14,7 +14,7 @@ static const struct load_member members[] = {
 };
 
 static const struct module_program programs[] = {
-	{.needs = {"tally_sched", "sched_switch", members},
+	{.needs = {"tally_sched", "sched_switch", sched_members},
 		.own = offsetof(struct sched_cpu, own),
 		.runs = "at each context switch"},
 };

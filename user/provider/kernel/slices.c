@@ -4,15 +4,8 @@
 #include "bpf/slices.skel.h"
 #include "user/provider/kernel/modules.h"
 
-static const struct load_member members[] = {
-	{"sched_info", "last_arrival", "CONFIG_SCHED_INFO"},
-	{"sched_entity", "cfs_rq", "CONFIG_FAIR_GROUP_SCHED"},
-	{"cfs_rq", "rq", "CONFIG_FAIR_GROUP_SCHED"},
-	{NULL, NULL, NULL},
-};
-
 static const struct module_program programs[] = {
-	{.needs = {"tally_slices", "sched_switch", members},
+	{.needs = {"tally_slices", "sched_switch", sched_members},
 		.own = offsetof(struct slices_cpu, own),
 		.runs = "at each context switch"},
 };
