@@ -324,11 +324,11 @@ static void check_values(const struct segfile *s, const struct image *m)
 
 /*
  * m: what stands in the file, or NULL if it changes. Time is that of the reader: what the checks take of a
- * large file is their own.
+ * large file is their own. Memory is that of this file, and all of scratch, of whatever it was left from.
  */
 static void open_and_read(int at, const char *name, const struct image *m, struct buf *scratch)
 {
-	size_t before = __sanitizer_get_current_allocated_bytes();
+	size_t before = __sanitizer_get_current_allocated_bytes() - scratch->cap;
 	uint64_t start = fuzz_cpu_ns(), used, took;
 	struct errmsg e = {""};
 	struct segfile *s = NULL;
