@@ -11,17 +11,6 @@ CPU_MAP(tally_cgroup_sched_cpu, struct cgroup_sched_cpu);
 CGROUP_SLOT_MAPS(tally_cgroup_sched, struct cgroup_sched_cell);
 KNOBS_MAP(tally_cgroup_sched_knobs);
 
-static __always_inline void count_wait(struct cgroup_sched_cell *c, __u64 wait, __u64 n)
-{
-	__u64 bucket = tally_histogram_index(wait, CGROUP_WAIT_LO, CGROUP_WAIT_HI);
-
-	barrier_var(bucket);
-	if (bucket >= CGROUP_WAIT_BUCKETS)
-		return;
-	c->waits[bucket] += n;
-	c->wait_ns += wait * n;
-}
-
 /* Those that take turns on a CPU are few: they are found here without a look into a map. Ids are never used again. */
 static __always_inline __u32 slot_of(struct cgroup_sched_cpu *own, struct task_struct *task)
 {
@@ -59,7 +48,8 @@ static __always_inline void count_switch(
 		return;
 	c->switches += n;
 	if (queued)
-		count_wait(c, elapsed(queued, now), n);
+		histogram_add_alone(c->waits, &c->wait_ns, elapsed(queued, now), n, CGROUP_WAIT_LO,
+			CGROUP_WAIT_HI);
 }
 
 SEC("tp_btf/sched_switch")

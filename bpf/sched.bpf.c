@@ -21,18 +21,6 @@
 CPU_MAP(tally_sched_cpu, struct sched_cpu);
 KNOBS_MAP(tally_sched_knobs);
 
-static __always_inline void count_wait(struct sched_cpu *c, __u64 wait)
-{
-	__u64 bucket = tally_histogram_index(wait, SCHED_WAIT_LO, SCHED_WAIT_HI);
-
-	/* The verifier must see the bound, and clang may drop a check that it can prove. */
-	barrier_var(bucket);
-	if (bucket >= SCHED_WAIT_BUCKETS)
-		return;
-	c->waits[bucket]++;
-	c->wait_ns += wait;
-}
-
 static __always_inline void count_switch(
 	struct sched_cpu *c, struct task_struct *prev, struct task_struct *next)
 {
@@ -43,7 +31,8 @@ static __always_inline void count_switch(
 		c->run_ns += elapsed(c->since_ns, now);
 	c->since_ns = now;
 	if (next->pid && queued)
-		count_wait(c, elapsed(queued, now));
+		histogram_add_alone(c->waits, &c->wait_ns, elapsed(queued, now), 1, SCHED_WAIT_LO,
+			SCHED_WAIT_HI);
 }
 
 SEC("tp_btf/sched_switch")

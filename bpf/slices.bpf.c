@@ -6,17 +6,6 @@
 CPU_MAP(tally_slices_cpu, struct slices_cpu);
 KNOBS_MAP(tally_slices_knobs);
 
-static __always_inline void count_slice(struct slices_cpu *c, __u64 slice)
-{
-	__u64 bucket = tally_histogram_index(slice, SLICES_LO, SLICES_HI);
-
-	barrier_var(bucket);
-	if (bucket >= SLICES_BUCKETS)
-		return;
-	c->slices[bucket]++;
-	c->run_ns += slice;
-}
-
 SEC("tp_btf/sched_switch")
 int BPF_PROG(tally_slices, bool preempt, struct task_struct *prev, struct task_struct *next)
 {
@@ -29,7 +18,8 @@ int BPF_PROG(tally_slices, bool preempt, struct task_struct *prev, struct task_s
 	now = next->se.cfs_rq->rq->clock;
 	/* we saw it arrive, and it is not the idle task */
 	if (prev->pid && c->since_ns && c->since_ns == prev->sched_info.last_arrival)
-		count_slice(c, elapsed(c->since_ns, now));
+		histogram_add_alone(
+			c->slices, &c->run_ns, elapsed(c->since_ns, now), 1, SLICES_LO, SLICES_HI);
 	c->since_ns = now;
 	own_end(&c->own, begin);
 	return 0;
