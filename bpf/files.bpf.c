@@ -110,13 +110,16 @@ static __always_inline const char *fs_of(const struct file *file)
 	return file->f_inode->i_sb->s_type->name;
 }
 
+#define BEGIN_AT(name, kernels, function)    \
+	SEC("fentry/" kernels)               \
+	int tally_##name##_begin(__u64 *ctx) \
+	{                                    \
+		return begin_op(function);   \
+	}
+
 /* At a function whose first argument is the file; all results fit into an int. */
 #define AT_FILE(name, kernels, function, args)                                        \
-	SEC("fentry/" kernels)                                                        \
-	int tally_##name##_begin(__u64 *ctx)                                          \
-	{                                                                             \
-		return begin_op(function);                                            \
-	}                                                                             \
+	BEGIN_AT(name, kernels, function)                                             \
 	SEC("fexit/" kernels)                                                         \
 	int tally_##name##_end(__u64 *ctx)                                            \
 	{                                                                             \
@@ -128,11 +131,7 @@ AT_FILE(write, "vfs_write", FILES_VFS_WRITE, 4)
 AT_FILE(readv, "vfs_readv", FILES_VFS_READV, 5)
 AT_FILE(writev, "vfs_writev", FILES_VFS_WRITEV, 5)
 
-SEC("fentry/do_filp_open")
-int tally_open_begin(__u64 *ctx)
-{
-	return begin_op(FILES_DO_OPEN);
-}
+BEGIN_AT(open, "do_filp_open", FILES_DO_OPEN)
 
 /* The result is the file, or an error. */
 SEC("fexit/do_filp_open")
@@ -162,11 +161,7 @@ static __always_inline const char *fs_of_descriptor(__u32 fd)
  * that of processors whose first argument of a system call is in this register.
  */
 #define AT_DESCRIPTOR(name, kernels, function)                                           \
-	SEC("fentry/" kernels)                                                           \
-	int tally_##name##_begin(__u64 *ctx)                                             \
-	{                                                                                \
-		return begin_op(function);                                               \
-	}                                                                                \
+	BEGIN_AT(name, kernels, function)                                                \
 	SEC("fexit/" kernels)                                                            \
 	int tally_##name##_end(__u64 *ctx)                                               \
 	{                                                                                \
