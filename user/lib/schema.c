@@ -99,6 +99,23 @@ int schema_add(struct schema *s, const struct series *copy_from)
 	return err;
 }
 
+int schema_add_labelled(struct schema *s, const struct series *copy_from, size_t n,
+	const char *const *names, const char *const *values)
+{
+	struct series copy = *copy_from;
+	struct buf text = BUF_INIT;
+	int err = labels_format(&text, n, names, values);
+
+	buf_put_u8(&text, 0);
+	if (!err)
+		err = buf_error(&text);
+	copy.labels = (char *)text.data;
+	if (!err)
+		err = schema_add(s, &copy);
+	buf_release(&text);
+	return err;
+}
+
 void schema_shorten(struct schema *s, size_t n)
 {
 	while (s->n > n)

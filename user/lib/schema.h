@@ -68,6 +68,9 @@ void schema_release(struct schema *s);
 int schema_copy(struct schema *to, const struct schema *from);
 /* Appends a series; all strings are copied. -EPROTO if the name or labels are malformed. */
 int schema_add(struct schema *s, const struct series *copy_from);
+/* The same with labels of these n names and values (labels_format()), whatever copy_from->labels is. */
+int schema_add_labelled(struct schema *s, const struct series *copy_from, size_t n,
+	const char *const *names, const char *const *values);
 /* Removes the series from index n on. */
 void schema_shorten(struct schema *s, size_t n);
 bool schema_equal_shape(const struct schema *a, const struct schema *b); /* all but id */

@@ -33,9 +33,7 @@ static int add_series(struct schema *schema, const struct seat_metric *m,
 		.type = m->type,
 		.kind = m->type == METRIC_GAUGE ? VALUE_I64 : VALUE_U64,
 		.scale = m->scale};
-	struct buf text = BUF_INIT;
 	size_t n = 0;
-	int rc;
 
 	for (size_t i = 0; i < nlabels && i < SEAT_LABELS_MAX; i++) {
 		if (!*labels[i].value)
@@ -49,16 +47,7 @@ static int add_series(struct schema *schema, const struct seat_metric *m,
 		names[n] = m->label;
 		values[n++] = m->value;
 	}
-	rc = labels_format(&text, n, names, values);
-	buf_put_u8(&text, 0);
-	if (!rc)
-		rc = buf_error(&text);
-	if (!rc) {
-		series.labels = (char *)text.data;
-		rc = schema_add(schema, &series);
-	}
-	buf_release(&text);
-	return rc;
+	return schema_add_labelled(schema, &series, n, names, values);
 }
 
 int seat_take(struct group *g, const char *name, const struct seat_metric *metrics, size_t nmetrics,

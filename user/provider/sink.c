@@ -44,8 +44,8 @@ static int grow(struct sink *k)
 }
 
 /* Longer values are cut: whoever puts them and may have such makes them short and distinct before. */
-static int format_labels(
-	const struct sink_label *common, const struct sink_label *labels, struct buf *out)
+static int add_labelled(struct schema *schema, const struct series *series,
+	const struct sink_label *common, const struct sink_label *labels)
 {
 	const char *names[SINK_LABELS_MAX], *values[SINK_LABELS_MAX];
 	char copies[SINK_LABELS_MAX][SINK_LABEL_SIZE];
@@ -62,12 +62,11 @@ static int format_labels(
 			values[n] = copies[n];
 		}
 	}
-	return labels_format(out, n, names, values);
+	return schema_add_labelled(schema, series, n, names, values);
 }
 
 static int add_series(struct sink *k, const struct sink_metric *m, const struct sink_label *labels)
 {
-	struct buf text = BUF_INIT;
 	struct series s = {
 		.name = (char *)m->name,
 		.unit = (char *)m->unit,
@@ -80,17 +79,7 @@ static int add_series(struct sink *k, const struct sink_metric *m, const struct 
 
 	if (!err && k->n == k->capacity)
 		err = grow(k);
-	if (!err)
-		err = format_labels(k->common, labels, &text);
-	buf_put_u8(&text, 0);
-	if (!err)
-		err = buf_error(&text);
-	if (!err) {
-		s.labels = (char *)text.data;
-		err = schema_add(&k->group->schema, &s);
-	}
-	buf_release(&text);
-	return err;
+	return err ? err : add_labelled(&k->group->schema, &s, k->common, labels);
 }
 
 /* What was seen of this series; the search goes on where the last one ended, for they come in order. */

@@ -308,7 +308,6 @@ static int put_schema(struct module_state *s, const struct place *p, void *arg)
 		.scale = p->part == SERIES_BUCKET ? 0 : m->scale};
 	const char *names[3 + MODULE_SLOT_LABELS], *values[3 + MODULE_SLOT_LABELS];
 	char cpu[16], bound[64];
-	struct buf labels = BUF_INIT;
 	size_t n = 0;
 	int rc;
 
@@ -331,16 +330,7 @@ static int put_schema(struct module_state *s, const struct place *p, void *arg)
 		names[n] = "le";
 		values[n++] = bound;
 	}
-	rc = labels_format(&labels, n, names, values);
-	buf_put_u8(&labels, 0);
-	if (!rc)
-		rc = buf_error(&labels);
-	if (!rc) {
-		series.labels = (char *)labels.data;
-		rc = schema_add(arg, &series);
-	}
-	buf_release(&labels);
-	return rc;
+	return schema_add_labelled(arg, &series, n, names, values);
 }
 
 /* Gives the group the series that are to be shown; on failure it stays as it was. */
