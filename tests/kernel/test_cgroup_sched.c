@@ -6,51 +6,25 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
-#include <fcntl.h>
 #include <sched.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 
 #include "bpf/module.h"
+#include "tests/lib/testcgroup.h"
 
 #define MODULE_UNDER_TEST module_cgroup_sched
 #include "tests/lib/testmodule.h"
 
 enum { SPINNERS = 3, MOVES = 50, PASSES = 100000 };
 
-static char dir[200], labels[100];
+static char path[64], labels[100];
 
-/* A cgroup of version 2, as the module has them. */
 static void make_cgroup(const char *name)
 {
-	char path[64];
-
 	snprintf(path, sizeof(path), "/tally-%s-%d", name, (int)getpid());
-	snprintf(dir, sizeof(dir), "%s%s",
-		access("/sys/fs/cgroup/unified/cgroup.procs", F_OK) ? "/sys/fs/cgroup"
-								    : "/sys/fs/cgroup/unified",
-		path);
 	snprintf(labels, sizeof(labels), "cgroup=\"%s\"", path);
-	cr_assert_eq(mkdir(dir, 0755), 0, "%s", dir);
-}
-
-static void enter_cgroup(void)
-{
-	char file[300];
-	int fd;
-
-	snprintf(file, sizeof(file), "%s/cgroup.procs", dir);
-	fd = open(file, O_WRONLY | O_CLOEXEC);
-	if (fd < 0 || write(fd, "0", 1) != 1)
-		_exit(1);
-	close(fd);
-}
-
-static void remove_cgroup(void)
-{
-	for (int i = 0; i < 100 && rmdir(dir) < 0; i++)
-		usleep(10000);
+	cgroup_make(path);
 }
 
 static void pin(int cpu)
@@ -92,7 +66,7 @@ static void spin_inside(int cpu, int out)
 	uint64_t until;
 
 	pin(cpu);
-	enter_cgroup();
+	cgroup_enter(path);
 	usleep(1000); /* what was before is before the first turn in the cgroup */
 	begin = own_times();
 	until = wall_ns() + NSEC_PER_SEC / 2;
@@ -125,7 +99,7 @@ Test(cgroup_sched, time_on_a_cpu_and_without, .init = setup, .fini = teardown)
 	while (wait(&status) > 0)
 		cr_assert_eq(status, 0);
 	usleep(20000);
-	remove_cgroup();
+	cgroup_remove(path);
 	poll_producer();
 	run = value("cgroup_oncpu_seconds", labels, SERIES_VALUE);
 	waited = value("cgroup_runq_latency_seconds", labels, SERIES_SUM);
@@ -152,7 +126,7 @@ static void pass_inside(int cpu, int from, int to, int out)
 	char token = 0;
 
 	pin(cpu);
-	enter_cgroup();
+	cgroup_enter(path);
 	begin = own_times();
 	for (int i = 0; i < PASSES; i++)
 		if (write(to, &token, 1) != 1 || read(from, &token, 1) != 1)
@@ -185,7 +159,7 @@ Test(cgroup_sched, what_is_sampled_stands_for_all, .init = setup_unless_emulated
 	}
 	while (wait(&status) > 0)
 		cr_assert_eq(status, 0);
-	remove_cgroup();
+	cgroup_remove(path);
 	poll_producer();
 	run = (double)value("cgroup_oncpu_seconds", labels, SERIES_VALUE);
 	turns = (double)value("cgroup_switches", labels, SERIES_VALUE);
@@ -207,14 +181,14 @@ Test(cgroup_sched, moves, .init = setup, .fini = teardown)
 		cr_skip_test("needs two CPUs");
 	make_cgroup("moves");
 	if (!fork()) {
-		enter_cgroup();
+		cgroup_enter(path);
 		for (int i = 0; i < MOVES; i++)
 			pin(i % 2);
 		_exit(0);
 	}
 	cr_assert_gt(wait(&status), 0);
 	cr_assert_eq(status, 0);
-	remove_cgroup();
+	cgroup_remove(path);
 	poll_producer();
 	printf("%lu moves\n", value("cgroup_migrations", labels, SERIES_VALUE));
 	cr_assert_geq(value("cgroup_migrations", labels, SERIES_VALUE), MOVES - 1);

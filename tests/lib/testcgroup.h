@@ -38,12 +38,16 @@ static void cgroup_make(const char *path)
 	cr_assert_eq(mkdir(dir, 0755), 0, "%s: %s", dir, strerror(errno));
 }
 
+/* A process that has just ended may be in it for a moment. */
 static void cgroup_remove(const char *path)
 {
 	char dir[400];
+	int rc, tries = 100;
 
 	snprintf(dir, sizeof(dir), "%s%s", cgroup_root(), path);
-	cr_assert_eq(rmdir(dir), 0, "%s: %s", dir, strerror(errno));
+	while ((rc = rmdir(dir)) && errno == EBUSY && tries--)
+		usleep(10000);
+	cr_assert_eq(rc, 0, "%s: %s", dir, strerror(errno));
 }
 
 #endif

@@ -257,17 +257,18 @@ static void limit(const struct producer_ops *ops)
 	cr_assert_eq(registry_open(&registry, &env), 1);
 }
 
+static const struct producer_ops storm = {.name = "storm",
+	.open = open_ok,
+	.get_stats = stats_ok,
+	.close = close_it,
+	.programs_ns = programs_ns,
+	.set_level = set_level};
+
 Test(registry, programs_over_budget_are_held_and_come_back)
 {
-	static const struct producer_ops ops = {.name = "storm",
-		.open = open_ok,
-		.get_stats = stats_ok,
-		.close = close_it,
-		.programs_ns = programs_ns,
-		.set_level = set_level};
 	const struct producer *p = &registry.producers[0];
 
-	limit(&ops);
+	limit(&storm);
 	cr_expect_eq(poll_at(1), 1);
 	programs_used = 150 * NSEC_PER_MSEC;
 	cr_expect_eq(poll_at(2), 1);
@@ -295,16 +296,12 @@ Test(registry, programs_over_budget_are_held_and_come_back)
 
 Test(registry, programs_that_can_are_sampled_and_go_on)
 {
-	static const struct producer_ops ops = {.name = "storm",
-		.open = open_ok,
-		.get_stats = stats_ok,
-		.close = close_it,
-		.samples = true,
-		.programs_ns = programs_ns,
-		.set_level = set_level};
+	static struct producer_ops sampled;
 	const struct producer *p = &registry.producers[0];
 
-	limit(&ops);
+	sampled = storm;
+	sampled.samples = true;
+	limit(&sampled);
 	cr_expect_eq(poll_at(1), 1);
 	programs_used = 150 * NSEC_PER_MSEC;
 	cr_expect_eq(poll_at(2), 1, "sampled, it is asked");
