@@ -133,7 +133,7 @@ static void log_level(const struct registry *r, struct producer *p, uint64_t now
 			p->ops->name, percent, r->ncpus);
 	else if (p->ops->set_level)
 		diag_warning("producer %s is over its budget of %g %% of %u CPUs: its programs are "
-			     "detached until that is made up for",
+			     "stopped until that is made up for",
 			p->ops->name, percent, r->ncpus);
 	else
 		diag_warning("producer %s is over its budget of %g %% of a CPU: it is asked less "

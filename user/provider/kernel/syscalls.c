@@ -79,7 +79,7 @@ static const struct module_slots slots = {.map = "tally_syscalls",
 const struct module module_syscalls = {
 	.ops = {.name = "syscalls",
 		.help = "system calls, their errors and times, by name (BPF)",
-		.opt_in = "runs twice at each system call: some 70 ns",
+		.opt_in = "runs twice at each system call",
 		.samples = true,
 		MODULE_FUNCTIONS},
 	.elf = syscalls_bpf__elf_bytes,
