@@ -307,8 +307,11 @@ static void put_definitions(const struct fold *f, struct buf *out, const struct 
 {
 	for (size_t i = programs; i <= p->index; i++)
 		put_program(out, f->programs->list[i]);
-	for (size_t i = metrics; i < p->nmetrics; i++)
-		put_metric(out, p->index, &p->metrics[i].m);
+	for (size_t i = metrics; i < p->nmetrics; i++) {
+		const struct program_metric m = program_metric(p, i);
+
+		put_metric(out, p->index, &m);
+	}
 }
 
 /* Values in the order of their series. */

@@ -39,16 +39,15 @@ static void program_free(struct program *p)
 	if (!p)
 		return;
 	for (size_t i = 0; i < p->nmetrics; i++) {
-		if (p->metrics[i].m.type == TALLY_TYPE_INFO)
-			free((char *)p->metrics[i].m.name);
-		text_free((char *)p->metrics[i].m.labels);
+		if (p->metrics[i].type == TALLY_TYPE_INFO)
+			free((char *)p->metrics[i].name);
+		text_free((char *)p->metrics[i].labels);
 	}
 	group_release(&p->group);
 	free(p->metrics);
 	free(p->folded);
 	free(p->sums);
 	free(p->slots);
-	free(p->name_slots);
 	free(p->name);
 	free(p->cgroup);
 	free(p);
@@ -177,6 +176,14 @@ int programs_find(
 
 /* --- finding metrics ------------------------------------------------------------------------- */
 
+/* How many series metric i has. */
+static uint32_t series_of(const struct program *p, size_t i)
+{
+	size_t end = i + 1 < p->nmetrics ? p->metrics[i + 1].first : p->group.schema.n;
+
+	return (uint32_t)(end - p->metrics[i].first);
+}
+
 static uint64_t hash_metric(const char *name, const char *labels)
 {
 	uint64_t h = hash_index(HASH_START, name, strlen(name) + 1);
@@ -186,54 +193,87 @@ static uint64_t hash_metric(const char *name, const char *labels)
 
 static bool is_metric(const struct program_entry *e, const char *name, const char *labels)
 {
-	return !strcmp(e->m.name, name) && (!labels || !strcmp(e->m.labels, labels));
+	return !strcmp(e->name, name) && (!labels || !strcmp(e->labels, labels));
 }
 
 /*
  * The slot of this name and these labels (NULL: of any), or the free one where it would be. The table is
  * never full.
  */
-static uint32_t *find_slot(
-	const struct program *p, uint32_t *slots, const char *name, const char *labels)
+static uint32_t *find_slot(const struct program *p, const char *name, const char *labels)
 {
 	size_t at = hash_metric(name, labels) & (p->nslots - 1);
 
-	while (slots[at] && !is_metric(&p->metrics[slots[at] - 1], name, labels))
+	while (p->slots[at] && !is_metric(&p->metrics[p->slots[at] - 1], name, labels))
 		at = (at + 1) & (p->nslots - 1);
-	return &slots[at];
+	return &p->slots[at];
+}
+
+/*
+ * The slot of a metric, or the free one where it would be. The first of a name is where its name alone leads;
+ * *ret_named is its slot, or the free one too.
+ */
+static uint32_t *find_metric(
+	const struct program *p, const char *name, const char *labels, uint32_t **ret_named)
+{
+	uint32_t *named = *ret_named = find_slot(p, name, NULL);
+
+	if (!*named || is_metric(&p->metrics[*named - 1], name, labels))
+		return named;
+	return find_slot(p, name, labels);
 }
 
 static void index_metric(struct program *p, uint32_t i)
 {
-	const struct program_metric *m = &p->metrics[i].m;
-	uint32_t *name;
+	const struct program_entry *e = &p->metrics[i];
+	uint32_t *named;
 
-	if (m->flags & PROGRAM_METRIC_RETIRED)
-		return;
-	name = find_slot(p, p->name_slots, m->name, NULL);
-	*find_slot(p, p->slots, m->name, m->labels) = i + 1;
-	if (!*name)
-		*name = i + 1;
+	if (!(e->flags & PROGRAM_METRIC_RETIRED))
+		*find_metric(p, e->name, e->labels, &named) = i + 1;
 }
 
+static void index_metrics(struct program *p)
+{
+	memset(p->slots, 0, p->nslots * sizeof(*p->slots));
+	for (uint32_t i = 0; i < p->nmetrics; i++)
+		index_metric(p, i);
+}
+
+/* Room for one metric more: a quarter of the table stays free. */
 static int grow_slots(struct program *p)
 {
 	size_t n = p->nslots ? 2 * p->nslots : 32;
-	uint32_t *slots = calloc(n, sizeof(*slots)), *names = calloc(n, sizeof(*names));
+	uint32_t *slots;
 
-	if (!slots || !names) {
-		free(slots);
-		free(names);
+	if (4 * (p->nmetrics + 1) <= 3 * p->nslots)
+		return 0;
+	slots = reallocarray(p->slots, n, sizeof(*slots));
+	if (!slots)
 		return -ENOMEM;
-	}
-	free(p->slots);
-	free(p->name_slots);
 	p->slots = slots;
-	p->name_slots = names;
 	p->nslots = n;
-	for (uint32_t i = 0; i < p->nmetrics; i++)
-		index_metric(p, i);
+	index_metrics(p);
 	return 0;
+}
+
+struct program_metric program_metric(const struct program *p, size_t i)
+{
+	const struct program_entry *e = &p->metrics[i];
+	const struct series *s = &p->group.schema.series[e->first];
+
+	return (struct program_metric){
+		.name = e->name,
+		.labels = e->labels,
+		.unit = s->unit,
+		.help = s->help,
+		.type = e->type,
+		.scale = s->scale,
+		.flags = e->flags,
+		.lo = e->lo,
+		.hi = e->hi,
+		.bits = e->bits,
+		.cells = e->type == TALLY_TYPE_INFO ? 0 : series_of(p, i),
+	};
 }
 
 /* Metrics of one name are of one kind, whatever their labels. */
@@ -356,7 +396,7 @@ static int add_metric(struct programs *ps, struct program *p, const struct progr
 
 	if (!err)
 		err = grow_values(p, first + count);
-	if (!err && 2 * (p->nmetrics + 1) > p->nslots)
+	if (!err)
 		err = grow_slots(p);
 	for (uint32_t i = 0; i < count && !err; i++)
 		err = add_series(p, m, i);
@@ -369,12 +409,16 @@ static int add_metric(struct programs *ps, struct program *p, const struct progr
 	memset(p->group.values + first, 0, count * sizeof(uint64_t));
 	memset(p->folded + first, 0, count * sizeof(uint64_t));
 	memset(p->sums + first, 0, count * sizeof(uint64_t));
-	p->metrics[p->nmetrics] =
-		(struct program_entry){.m = *m, .first = (uint32_t)first, .count = count};
-	p->metrics[p->nmetrics].m.name = name ? name : p->group.schema.series[first].name;
-	p->metrics[p->nmetrics].m.labels = labels;
-	p->metrics[p->nmetrics].m.unit = p->group.schema.series[first].unit;
-	p->metrics[p->nmetrics].m.help = p->group.schema.series[first].help;
+	p->metrics[p->nmetrics] = (struct program_entry){
+		.name = name ? name : p->group.schema.series[first].name,
+		.labels = labels,
+		.first = (uint32_t)first,
+		.type = m->type,
+		.flags = m->flags,
+		.lo = m->lo,
+		.hi = m->hi,
+		.bits = m->bits,
+	};
 	index_metric(p, (uint32_t)p->nmetrics++);
 	p->retired += (m->flags & PROGRAM_METRIC_RETIRED) != 0;
 	p->group.version++;
@@ -404,20 +448,22 @@ static int retired_labels(const char *labels, uint32_t number, char **ret)
 }
 
 /* Its series keep their places and what they have come to, under another label. */
-static int retire_metric(struct program *p, struct program_entry *e)
+static int retire_metric(struct program *p, size_t at)
 {
-	char **labels = calloc(e->count + 1, sizeof(*labels));
+	struct program_entry *e = &p->metrics[at];
+	uint32_t count = series_of(p, at);
+	char **labels = calloc(count + 1, sizeof(*labels));
 	int err = labels ? 0 : -ENOMEM;
 
-	for (uint32_t i = 0; i <= e->count && !err; i++) {
+	for (uint32_t i = 0; i <= count && !err; i++) {
 		const char *old =
-			i < e->count ? p->group.schema.series[e->first + i].labels : e->m.labels;
+			i < count ? p->group.schema.series[e->first + i].labels : e->labels;
 
 		err = retired_labels(old, p->retired + 1, &labels[i]);
 	}
-	for (uint32_t i = 0; i <= e->count && labels; i++) {
-		char **place = i < e->count ? &p->group.schema.series[e->first + i].labels
-					    : (char **)&e->m.labels;
+	for (uint32_t i = 0; i <= count && labels; i++) {
+		char **place = i < count ? &p->group.schema.series[e->first + i].labels
+					 : (char **)&e->labels;
 
 		if (err) {
 			text_free(labels[i]);
@@ -429,7 +475,7 @@ static int retire_metric(struct program *p, struct program_entry *e)
 	free(labels);
 	if (err)
 		return err;
-	e->m.flags |= PROGRAM_METRIC_RETIRED;
+	e->flags |= PROGRAM_METRIC_RETIRED;
 	p->retired++;
 	p->group.version++;
 	return 0;
@@ -444,16 +490,13 @@ static int retire_name(struct program *p, const char *name)
 		if (p->metrics[i].users && is_metric(&p->metrics[i], name, NULL))
 			return -EEXIST;
 	for (size_t i = 0; i < p->nmetrics && !err; i++) {
-		struct program_entry *e = &p->metrics[i];
+		const struct program_entry *e = &p->metrics[i];
 
-		if ((e->m.flags & PROGRAM_METRIC_RETIRED) || !is_metric(e, name, NULL))
+		if ((e->flags & PROGRAM_METRIC_RETIRED) || !is_metric(e, name, NULL))
 			continue;
-		err = p->retired < PROGRAM_RETIRED_MAX ? retire_metric(p, e) : -EEXIST;
+		err = p->retired < PROGRAM_RETIRED_MAX ? retire_metric(p, i) : -EEXIST;
 	}
-	memset(p->slots, 0, p->nslots * sizeof(*p->slots));
-	memset(p->name_slots, 0, p->nslots * sizeof(*p->name_slots));
-	for (uint32_t i = 0; i < p->nmetrics; i++)
-		index_metric(p, i);
+	index_metrics(p);
 	return err;
 }
 
@@ -469,6 +512,11 @@ static struct program_entry *entry_of(const struct program *p, uint32_t first)
 	return &p->metrics[low];
 }
 
+const struct program_entry *program_entry(const struct program *p, uint32_t first)
+{
+	return entry_of(p, first);
+}
+
 void program_hold(struct program *p, uint32_t first)
 {
 	entry_of(p, first)->users++;
@@ -480,33 +528,44 @@ void program_drop(struct program *p, uint32_t first)
 		p->freed++;
 }
 
+/* Makes it, if the program and its user may have that many. */
+static int make_metric(struct programs *ps, struct program *p, const struct program_metric *m)
+{
+	uint32_t count = series_count(m);
+
+	if (p->user->series + count > USER_SERIES_MAX || ps->series + count > PROGRAMS_SERIES_MAX ||
+		p->schema_bytes + count * series_cost(p, m) > PROGRAM_SCHEMA_MAX)
+		return -E2BIG;
+	return add_metric(ps, p, m);
+}
+
 int program_find_metric(
 	struct programs *ps, struct program *p, const struct program_metric *m, uint32_t *ret)
 {
-	bool retired = m->flags & PROGRAM_METRIC_RETIRED;
-	uint32_t named = p->nslots ? *find_slot(p, p->name_slots, m->name, NULL) : 0, slot = 0;
-	uint32_t count = series_count(m);
-	int err;
+	bool findable = p->nslots && !(m->flags & PROGRAM_METRIC_RETIRED);
+	uint32_t *named = NULL, *slot = NULL;
+	struct program_metric other;
+	int err = 0;
 
-	if (!retired && named && !same_kind(&p->metrics[named - 1].m, m)) {
-		err = retire_name(p, m->name);
-		if (err)
-			return err;
+	if (findable)
+		slot = find_metric(p, m->name, m->labels, &named);
+	if (findable && *named) {
+		other = program_metric(p, *named - 1);
+		if (!same_kind(&other, m)) {
+			err = retire_name(p, m->name);
+			slot = NULL; /* what was found is retired */
+		}
 	}
-	if (!retired && p->nslots)
-		slot = *find_slot(p, p->slots, m->name, m->labels);
-	if (!slot) {
-		if (p->user->series + count > USER_SERIES_MAX ||
-			ps->series + count > PROGRAMS_SERIES_MAX ||
-			p->schema_bytes + count * series_cost(p, m) > PROGRAM_SCHEMA_MAX)
-			return -E2BIG;
-		err = add_metric(ps, p, m);
-		if (err)
-			return err;
-		slot = (uint32_t)p->nmetrics;
+	if (err)
+		return err;
+	if (slot && *slot) {
+		*ret = p->metrics[*slot - 1].first;
+		return 0;
 	}
-	*ret = p->metrics[slot - 1].first;
-	return 0;
+	err = make_metric(ps, p, m);
+	if (!err)
+		*ret = p->metrics[p->nmetrics - 1].first;
+	return err;
 }
 
 /* --- a poll ---------------------------------------------------------------------------------- */

@@ -58,12 +58,17 @@ struct program_metric {
 #define PROGRAM_METRIC_RETIRED 0x80u
 #define PROGRAM_RETIRED_MAX    16u /* of a program; then the newer kind is left out instead */
 
-/* A metric as the program has it: its texts are its own, or its first series'. */
+/*
+ * A metric as the program has it, 32 bytes. Unit, help and scale are those of its first series, and so is the
+ * name, but of an info. Series up to the next metric's first are its own.
+ */
 struct program_entry {
-	struct program_metric m;
+	const char *name, *labels;
 	uint32_t first; /* its first series */
-	uint32_t count;
 	uint32_t users; /* segments that have it */
+	uint8_t type, flags; /* as in struct program_metric */
+	int8_t lo;
+	uint8_t hi, bits;
 };
 
 struct program {
@@ -75,8 +80,7 @@ struct program {
 	size_t capacity; /* of the arrays */
 	struct program_entry *metrics;
 	size_t nmetrics;
-	uint32_t *slots; /* hash table by name and labels: index of a metric + 1 */
-	uint32_t *name_slots; /* by name alone: one of those that have it */
+	uint32_t *slots; /* hash table: index of a metric + 1; see find_metric() */
 	size_t nslots;
 	size_t schema_bytes; /* about what its schema takes in a record */
 	uint32_t retired; /* metrics that are */
@@ -115,7 +119,11 @@ int programs_find(
 int program_find_metric(
 	struct programs *ps, struct program *p, const struct program_metric *m, uint32_t *ret);
 
-/* A segment has the metric whose first series this is; and has it no more. */
+/* Metric i of the program, its texts borrowed. */
+struct program_metric program_metric(const struct program *p, size_t i);
+/* The metric whose first series this is. */
+const struct program_entry *program_entry(const struct program *p, uint32_t first);
+/* A segment has that metric; and has it no more. */
 void program_hold(struct program *p, uint32_t first);
 void program_drop(struct program *p, uint32_t first);
 
