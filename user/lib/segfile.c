@@ -24,6 +24,7 @@
 #include "user/lib/seglabels.h"
 #include "user/lib/sharedtext.h"
 #include "user/lib/util.h"
+#include "user/lib/word.h"
 
 #define CHUNK (64u << 10) /* bytes of rows that are read at once; stays in the cache */
 
@@ -595,20 +596,6 @@ static int read_tables(struct segfile *s, uint32_t inserts, struct buf *scratch)
 }
 
 /* --- rows ----------------------------------------------------------------------------------- */
-
-/* Two words at once: at -O2 gcc 12 makes no vectors of a plain loop whose length it doesn't know. */
-typedef uint64_t pair __attribute__((vector_size(16), aligned(8), may_alias));
-
-/* The one loop over all cells: to[i] = a[i] + b[i]; to may be a. */
-static void add_words(uint64_t *to, const uint64_t *a, const uint64_t *b, size_t n)
-{
-	size_t i = 0;
-
-	for (; i + 2 <= n; i += 2)
-		*(pair *)(to + i) = *(const pair *)(a + i) + *(const pair *)(b + i);
-	if (i < n)
-		to[i] = a[i] + b[i];
-}
 
 /* Adds n bytes of rows that follow each other, of which the first is at byte `at` of all rows. */
 static void add_rows(uint8_t *sum, size_t size, size_t at, const uint8_t *rows, size_t n)

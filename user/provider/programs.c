@@ -570,31 +570,31 @@ int program_find_metric(
 
 /* --- a poll ---------------------------------------------------------------------------------- */
 
-void program_add(
-	uint64_t *sums, uint8_t type, uint8_t flags, const uint64_t *values, uint32_t cells)
+static uint64_t sum_doubles(uint64_t a, uint64_t b)
+{
+	return word_of_double(double_of_word(a) + double_of_word(b));
+}
+
+static uint64_t max_double(uint64_t a, uint64_t b)
+{
+	return double_of_word(b) > double_of_word(a) ? b : a;
+}
+
+void program_add(uint64_t *sums, uint8_t type, uint8_t flags, const uint64_t *values, uint32_t n)
 {
 	bool peak = flags & TALLY_FLAG_PEAK;
 
-	switch (type) {
-	case TALLY_TYPE_INFO:
+	if (type == TALLY_TYPE_INFO)
 		*sums = 1;
-		break;
-	case TALLY_TYPE_GAUGE_DOUBLE:
-		if (!peak)
-			*sums = word_of_double(double_of_word(*sums) + double_of_word(*values));
-		else if (double_of_word(*values) > double_of_word(*sums))
-			*sums = *values;
-		break;
-	case TALLY_TYPE_GAUGE:
-		if (!peak)
-			*sums += *values;
-		else if ((int64_t)*values > (int64_t)*sums)
-			*sums = *values;
-		break;
-	default:
-		for (uint32_t i = 0; i < cells; i++)
-			sums[i] += values[i];
-	}
+	else if (type == TALLY_TYPE_GAUGE_DOUBLE)
+		for (uint32_t i = 0; i < n; i++)
+			sums[i] = peak ? max_double(sums[i], values[i])
+				       : sum_doubles(sums[i], values[i]);
+	else if (type == TALLY_TYPE_GAUGE && peak)
+		for (uint32_t i = 0; i < n; i++)
+			sums[i] = (int64_t)values[i] > (int64_t)sums[i] ? values[i] : sums[i];
+	else
+		add_words(sums, sums, values, n);
 }
 
 void programs_begin(struct programs *ps)

@@ -127,9 +127,11 @@ const struct program_entry *program_entry(const struct program *p, uint32_t firs
 void program_hold(struct program *p, uint32_t first);
 void program_drop(struct program *p, uint32_t first);
 
-/* Adds values of a living segment to the sums of the poll from a metric's first series on, after its type. */
-void program_add(
-	uint64_t *sums, uint8_t type, uint8_t flags, const uint64_t *values, uint32_t cells);
+/*
+ * Adds n values of a segment to the sums of the poll, those of metrics of one type and flags (an info: one, without a
+ * value), or of the cells of one metric.
+ */
+void program_add(uint64_t *sums, uint8_t type, uint8_t flags, const uint64_t *values, uint32_t n);
 
 /* The poll begins: sums are what is folded. */
 void programs_begin(struct programs *ps);

@@ -41,9 +41,10 @@
 /* --- reading --------------------------------------------------------------------------------- */
 
 /* Ended processes have no gauges, and say nothing of themselves. */
-static bool is_over(const struct entry *e, const struct segfile_metric *m)
+static bool is_over(const struct entry *e, const struct span *span)
 {
-	return e->seg->dead && m->type != TALLY_TYPE_COUNTER && m->type != TALLY_TYPE_HISTOGRAM;
+	return e->seg->dead && span->type != TALLY_TYPE_COUNTER &&
+	       span->type != TALLY_TYPE_HISTOGRAM;
 }
 
 /* What the segment adds to its program: its values without what is folded already. */
@@ -55,12 +56,12 @@ static void add_values(struct segments *s, const struct entry *e)
 	struct fold_id id;
 	size_t n;
 
-	for (size_t i = 0; i < e->mapped; i++) {
-		const struct segfile_metric *m = &seg->metrics[i];
+	for (size_t i = 0; i < e->nspans; i++) {
+		const struct span *span = &e->spans[i];
 
-		if (e->map[i] != NO_METRIC && !is_over(e, m))
-			program_add(p->sums + e->map[i], m->type, m->flags, seg->values + m->word,
-				m->cells);
+		if (!is_over(e, span))
+			program_add(p->sums + span->series, span->type, span->flags,
+				seg->values + span->word, span->n);
 	}
 	p->sums[p->starts] += seg->starts;
 	p->sums[p->living] += !seg->dead;
@@ -143,7 +144,7 @@ static void read_segment(struct segments *s, struct entry *e)
 {
 	read_rows(s, e);
 	e->program->partial |= !e->was_read;
-	if (e->mapped < e->seg->n || (e->missing && e->freed != e->program->freed))
+	if (e->mapped < e->seg->n || e->nmissing)
 		segments_map(s, e);
 	if (e->seg->overflows && !e->overflow_told)
 		tell_overflow(s, e);
@@ -170,13 +171,11 @@ static void collect_values(const struct entry *e, uint64_t *all)
 {
 	const struct segfile *seg = e->seg;
 
-	for (size_t i = 0; i < e->mapped; i++) {
-		const struct segfile_metric *m = &seg->metrics[i];
+	for (size_t i = 0; i < e->nspans; i++) {
+		const struct span *span = &e->spans[i];
 
-		if (e->map[i] == NO_METRIC || is_over(e, m))
-			continue;
-		for (uint32_t k = 0; k < m->cells; k++)
-			all[e->map[i] + k] += seg->values[m->word + k];
+		for (uint32_t k = 0; k < span->n && !is_over(e, span); k++)
+			all[span->series + k] += seg->values[span->word + k];
 	}
 	all[e->program->starts] += seg->starts;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the halves of the producer "segments" share: segscan.c finds and opens files, segments.c reads
- * and folds them.
+ * What the parts of the producer "segments" share: segscan.c finds and opens files, segmap.c finds the series
+ * of their metrics, segments.c reads and folds them.
  */
 #ifndef TALLY_USER_PROVIDER_SEGMENTS_INT_H
 #define TALLY_USER_PROVIDER_SEGMENTS_INT_H
@@ -13,7 +13,11 @@
 #include "user/provider/fold.h"
 #include "user/provider/segments.h"
 
-#define NO_METRIC UINT32_MAX
+/* Series of the program that are words of the segment: n of them from each's first on. */
+struct span {
+	uint32_t series, word, n;
+	uint8_t type, flags; /* as in struct segfile_metric */
+};
 
 /* A file of the directory. */
 struct entry {
@@ -25,9 +29,11 @@ struct entry {
 	struct segfile *seg; /* NULL: refused */
 	struct program_user *owner; /* of a refused file */
 	struct program *program;
-	uint32_t *map; /* metric of the segment -> its first series in the program, or NO_METRIC */
-	size_t mapped; /* metrics in it: those of label tables turn up later */
-	size_t missing; /* of them those that are NO_METRIC for another kind of their name */
+	struct span *spans; /* segmap.c; in the order of their words, but those that were missing */
+	size_t nspans;
+	size_t mapped; /* metrics that have been looked at: those of label tables turn up later */
+	uint32_t *missing; /* metrics that have no series, for another kind of their name */
+	size_t nmissing;
 	uint32_t freed; /* of the program, when those were asked for last */
 	bool overflow_counted, overflow_told, read_told;
 	bool was_read; /* once at least */
@@ -69,13 +75,16 @@ struct segments {
 };
 
 struct fold_id entry_id(const struct entry *e);
-/* The metric as a program has it; texts are borrowed. */
-struct program_metric segments_metric(const struct segfile_metric *m);
 /* Closes the segment, and forgets the file. Another entry takes its place in the array. */
 void segments_remove_entry(struct segments *s, struct entry *e);
 void entry_release(struct entry *e);
-/* Maps the metrics of the segment that are new since the last time. -ENOMEM: some are left for later. */
+/*
+ * Finds series for the metrics of the segment that are new since the last time, and for missing ones.
+ * -ENOMEM: some are left for later.
+ */
 int segments_map(struct segments *s, struct entry *e);
+/* Its program's metrics are not in use by it any more. */
+void segments_unmap(struct entry *e);
 /* Brings the entries up to date with the directory, if that may have changed. */
 int segments_scan(struct segments *s);
 /* A line in the log about a file, at most one a second: users make files at will. */

@@ -53,23 +53,15 @@ const char *const segment_refusals[REFUSED_REASONS] = {
 void entry_release(struct entry *e)
 {
 	segfile_close(e->seg);
-	free(e->map);
+	free(e->spans);
+	free(e->missing);
 	free(e->name);
-}
-
-/* Its program's metrics are not in use by it any more. */
-static void unmap(struct entry *e)
-{
-	for (size_t i = 0; i < e->mapped; i++)
-		if (e->map[i] != NO_METRIC)
-			program_drop(e->program, e->map[i]);
-	e->mapped = 0;
 }
 
 void segments_remove_entry(struct segments *s, struct entry *e)
 {
 	if (e->seg) {
-		unmap(e);
+		segments_unmap(e);
 		s->stats.segments--;
 		s->memory -= segfile_memory(e->seg);
 		e->program->user->segments--;
@@ -185,67 +177,6 @@ static void refuse(struct segments *s, const char *name, int err, struct errmsg 
 			e->text[0] ? e->text : strerror(-err));
 }
 
-struct program_metric segments_metric(const struct segfile_metric *m)
-{
-	return (struct program_metric){.name = m->name,
-		.labels = m->labels,
-		.unit = m->unit,
-		.help = m->help,
-		.type = m->type,
-		.scale = m->scale,
-		.flags = m->flags,
-		.lo = m->lo,
-		.hi = m->hi,
-		.bits = m->bits,
-		.cells = m->cells};
-}
-
-static int map_metric(
-	struct segments *s, struct entry *e, const struct segfile_metric *m, uint32_t *ret)
-{
-	const struct program_metric wanted = segments_metric(m);
-	int err = program_find_metric(&s->programs, e->program, &wanted, ret);
-
-	if (err)
-		*ret = NO_METRIC;
-	else
-		program_hold(e->program, *ret);
-	return err;
-}
-
-/* Metrics of another kind stood in the way of some: perhaps they have no segment any more. */
-static void map_missing(struct segments *s, struct entry *e)
-{
-	e->freed = e->program->freed;
-	e->missing = 0;
-	for (size_t i = 0; i < e->mapped; i++)
-		if (e->map[i] == NO_METRIC)
-			e->missing += map_metric(s, e, &e->seg->metrics[i], &e->map[i]) == -EEXIST;
-}
-
-int segments_map(struct segments *s, struct entry *e)
-{
-	uint32_t *map = reallocarray(e->map, e->seg->n + 1, sizeof(*map));
-	int err = 0;
-
-	if (!map)
-		return -ENOMEM;
-	e->map = map;
-	if (e->missing && e->freed != e->program->freed)
-		map_missing(s, e);
-	while (e->mapped < e->seg->n) {
-		err = map_metric(s, e, &e->seg->metrics[e->mapped], &map[e->mapped]);
-		if (err == -ENOMEM)
-			return err;
-		s->stats.conflicts += err == -EEXIST;
-		s->stats.over_limit += err == -E2BIG;
-		s->stats.bad_metrics += err == -EPROTO;
-		e->missing += err == -EEXIST;
-		e->mapped++;
-	}
-	return 0;
-}
-
 /* The same file under another name is one segment: it was renamed, or has a second link. */
 static struct entry *find_file(struct segments *s, dev_t dev, ino_t ino)
 {
@@ -358,7 +289,7 @@ static int open_segment(
 		err = adopt_segment(s, e, &msg);
 	if (!err)
 		return 0;
-	unmap(e);
+	segments_unmap(e);
 	segfile_close(e->seg);
 	e->seg = NULL;
 	if (err == -ENOMEM) {
