@@ -148,6 +148,9 @@ static void check_reads(const struct image *m)
 	cr_expect_str_eq(s->metrics[0].name, "requests");
 	cr_expect_str_eq(s->metrics[0].help, "Requests");
 	cr_expect_str_eq(s->metrics[1].unit, "");
+	segfile_forget(s);
+	cr_expect_str_eq(s->program, "prog", "the names of the segment stay");
+	cr_expect_str_eq(s->cgroup, "");
 	cr_assert_eq(segfile_read(s, &rows_buf), 0);
 	cr_expect_eq(s->values[0], 303);
 	cr_expect_eq((int64_t)s->values[1], -7, "gauges are in row 0 alone");

@@ -141,7 +141,7 @@ static void open_image(void)
 
 static const struct segfile_metric *find(const char *name, const char *labels)
 {
-	for (size_t i = 0; i < seg->n; i++)
+	for (size_t i = 0; i < seg->n - seg->forgotten; i++)
 		if (!strcmp(seg->metrics[i].name, name) && !strcmp(seg->metrics[i].labels, labels))
 			return &seg->metrics[i];
 	return NULL;
@@ -206,6 +206,28 @@ Test(segfile_series, series_turn_up)
 	cr_assert_eq(segfile_read(seg, &scratch), 0);
 	cr_expect_eq(seg->n, 5, "twice the same values are two, which are summed elsewhere");
 	cr_expect_eq(seg->overflows, 0);
+}
+
+/* What is forgotten is read on, and what turns up later is told. */
+Test(segfile_series, forgotten)
+{
+	const uint32_t first = 2 + BUCKETS;
+
+	open_image();
+	segfile_forget(seg);
+	cr_expect_eq(seg->n, 3);
+	fill_slot(1, TALLY_SLOT_READY, "bob");
+	set(0, 1 + BUCKETS, 9);
+	set(1, first + 1, 5);
+	write_image();
+	cr_assert_eq(segfile_read(seg, &scratch), 0);
+	cr_expect_eq(seg->n, 4);
+	cr_expect_eq(seg->forgotten, 3);
+	cr_expect_eq(seg->values[1 + BUCKETS], 9);
+	expect("by", "fixed=\"f\",who=\"bob\"", 5);
+	segfile_forget(seg);
+	cr_expect_eq(seg->forgotten, 4);
+	cr_expect_null(find("by", "fixed=\"f\",who=\"bob\""));
 }
 
 Test(segfile_series, overflow)

@@ -236,7 +236,9 @@ static int check_metric(struct segfile *s, const struct tally_segment_desc *d, u
 /* Takes the metric over, with its labels. */
 static int add_metric(struct segfile *s, const struct segfile_metric *m, char *labels)
 {
-	if (s->n == s->capacity) {
+	size_t kept = s->n - s->forgotten;
+
+	if (kept == s->capacity) {
 		size_t n = s->capacity ? 2 * s->capacity : 16;
 		struct segfile_metric *grown = reallocarray(s->metrics, n, sizeof(*grown));
 
@@ -245,9 +247,19 @@ static int add_metric(struct segfile *s, const struct segfile_metric *m, char *l
 		s->metrics = grown;
 		s->capacity = n;
 	}
-	s->metrics[s->n] = *m;
-	s->metrics[s->n++].labels = labels;
+	s->metrics[kept] = *m;
+	s->metrics[kept].labels = labels;
+	s->n++;
 	return 0;
+}
+
+static void free_metrics(struct segfile *s)
+{
+	for (size_t i = s->forgotten; i < s->n; i++)
+		text_free(s->metrics[i - s->forgotten].labels);
+	free(s->metrics);
+	s->metrics = NULL;
+	s->capacity = 0;
 }
 
 /* The text of labels as a string of its own. */
@@ -478,16 +490,41 @@ void segfile_close(struct segfile *s)
 		return;
 	if (s->fd >= 0)
 		close(s->fd);
-	for (size_t i = 0; i < s->n; i++)
-		text_free(s->metrics[i].labels);
+	free_metrics(s);
 	for (size_t i = 0; i < s->ntables; i++)
 		free(s->tables[i].known);
 	free(s->tables);
 	free(s->gauges);
 	free(s->strings);
-	free(s->metrics);
 	free(s->values);
 	free(s);
+}
+
+/* Of all text the three names of the segment itself; without memory all of it stays. */
+static void keep_names(struct segfile *s)
+{
+	const char **names[] = {&s->program, &s->object, &s->cgroup};
+	struct buf kept = BUF_INIT;
+
+	for (size_t i = 0; i < 3; i++)
+		buf_put(&kept, *names[i], strlen(*names[i]) + 1);
+	if (buf_error(&kept)) {
+		buf_release(&kept);
+		return;
+	}
+	free(s->strings);
+	s->strings = (char *)kept.data;
+	for (size_t i = 0, at = 0; i < 3; i++, at += strlen(s->strings + at) + 1)
+		*names[i] = s->strings + at;
+}
+
+void segfile_forget(struct segfile *s)
+{
+	free_metrics(s);
+	s->forgotten = s->n;
+	/* tables have their texts where they were */
+	if (!s->ntables)
+		keep_names(s);
 }
 
 uint64_t segfile_memory(const struct segfile *s)

@@ -53,7 +53,8 @@ struct segfile {
 	struct errmsg reason;
 	size_t overflows; /* tables that were full; `offender` tells of the first to find one so */
 	struct errmsg offender;
-	struct segfile_metric *metrics;
+	size_t forgotten; /* the first of them, see segfile_forget() */
+	struct segfile_metric *metrics; /* the others: n - forgotten */
 	uint64_t *values; /* words of the last segfile_read(): sums over rows (gauges: row 0) */
 	size_t words;
 	uint32_t rows, starts;
@@ -81,11 +82,16 @@ int segfile_open(int dirfd, const char *name, struct segfile **ret, struct errms
 void segfile_close(struct segfile *s); /* drops the lock too */
 /*
  * Reads the rows and sums them into s->values; metrics that are new since the last read join the end
- * of s->metrics. -EBADMSG if the file shrank, -EDQUOT if it would take more than
+ * of s->metrics, and s->n is one more for each. -EBADMSG if the file shrank, -EDQUOT if it would take more than
  * s->read_max, which counts down: values are unchanged.
  * scratch is emptied and used for rows; one serves many files, one after the other.
  */
 int segfile_read(struct segfile *s, struct buf *scratch);
+/*
+ * What is known of the metrics so far goes: they are in s->n, and their values are read, but s->metrics begins anew
+ * with the next one.
+ */
+void segfile_forget(struct segfile *s);
 /* About what it takes of our memory, with all series that its tables may come to have. */
 uint64_t segfile_memory(const struct segfile *s);
 /*

@@ -56,8 +56,9 @@ static int add_span(struct entry *e, const struct segfile_metric *m, uint32_t se
 	return 0;
 }
 
-static int map_metric(struct segments *s, struct entry *e, const struct segfile_metric *m)
+static int map_metric(struct segments *s, struct entry *e, size_t i)
 {
+	const struct segfile_metric *m = &e->seg->metrics[i - e->seg->forgotten];
 	const struct program_metric wanted = {.name = m->name,
 		.labels = m->labels,
 		.unit = m->unit,
@@ -100,7 +101,7 @@ static void map_missing(struct segments *s, struct entry *e)
 		return;
 	e->freed = e->program->freed;
 	for (size_t i = 0; i < e->nmissing; i++) {
-		int err = map_metric(s, e, &e->seg->metrics[e->missing[i]]);
+		int err = map_metric(s, e, e->missing[i]);
 
 		if (err == -EEXIST || err == -ENOMEM)
 			e->missing[left++] = e->missing[i];
@@ -110,7 +111,7 @@ static void map_missing(struct segments *s, struct entry *e)
 
 static int map_next(struct segments *s, struct entry *e)
 {
-	int err = map_metric(s, e, &e->seg->metrics[e->mapped]);
+	int err = map_metric(s, e, e->mapped);
 
 	if (err == -EEXIST && add_missing(e, (uint32_t)e->mapped))
 		err = -ENOMEM;
@@ -131,6 +132,9 @@ int segments_map(struct segments *s, struct entry *e)
 		map_missing(s, e);
 	while (!err && e->mapped < e->seg->n)
 		err = map_next(s, e);
+	/* the program has their texts now */
+	if (!err && !e->nmissing && e->seg->forgotten < e->seg->n)
+		segfile_forget(e->seg);
 	return err;
 }
 

@@ -203,27 +203,39 @@ static int write_fold(struct segments *s, struct entry *e)
 	return 0;
 }
 
-/* Counters alone: gauges of the dead are over. What does not fit is left out whole. */
-static void say_counted(const struct segfile *seg, char *out, size_t size)
+/* Writes name{labels}=value of a counter; its length, or 0 and nothing if it does not fit. */
+static size_t say_counter(const struct program *p, uint32_t series, uint64_t value,
+	const char *before, char *out, size_t size)
 {
-	size_t at = 0;
+	const struct program_entry *m = program_entry(p, series);
+	char text[96];
+	int n;
 
-	out[0] = '\0';
-	for (size_t i = 0; i < seg->n; i++) {
-		const struct segfile_metric *m = &seg->metrics[i];
-		char value[96];
-		int n;
+	value_format(value, VALUE_U64, p->group.schema.series[series].scale, text, sizeof(text));
+	n = snprintf(out, size, *m->labels ? "%s%s{%s}=%s" : "%s%s%s=%s", before, m->name,
+		m->labels, text);
+	if (n >= 0 && (size_t)n < size)
+		return (size_t)n;
+	*out = '\0';
+	return 0;
+}
 
-		if (m->type != TALLY_TYPE_COUNTER)
-			continue;
-		value_format(seg->values[m->word], VALUE_U64, m->scale, value, sizeof(value));
-		n = snprintf(out + at, size - at, *m->labels ? "%s%s{%s}=%s" : "%s%s%s=%s",
-			at ? " " : "", m->name, m->labels, value);
-		if (n < 0 || (size_t)n >= size - at) {
-			out[at] = '\0';
-			return;
+/* Counters alone: gauges of the dead are over. As many as fit. */
+static void say_counted(const struct entry *e, char *out, size_t size)
+{
+	size_t at = 0, n;
+
+	*out = '\0';
+	for (size_t i = 0; i < e->nspans; i++) {
+		const struct span *span = &e->spans[i];
+
+		for (uint32_t k = 0; k < span->n && span->type == TALLY_TYPE_COUNTER; k++) {
+			n = say_counter(e->program, span->series + k,
+				e->seg->values[span->word + k], at ? " " : "", out + at, size - at);
+			if (!n)
+				return;
+			at += n;
 		}
-		at += (size_t)n;
 	}
 }
 
@@ -242,7 +254,7 @@ static void keep_last_words(struct segments *s, const struct entry *e)
 	w->uid = e->seg->uid;
 	w->start_ticks = e->seg->header.start_ticks;
 	snprintf(w->program, sizeof(w->program), "%s", e->seg->program);
-	say_counted(e->seg, w->counted, sizeof(w->counted));
+	say_counted(e, w->counted, sizeof(w->counted));
 }
 
 /* Processes of our pid namespace alone: the ids of others are not those by which they are asked for. */
