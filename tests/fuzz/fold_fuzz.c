@@ -126,7 +126,7 @@ static void get_totals(const struct opened *o, struct totals *t)
 	for (unsigned p = 0; p < PROGRAMS; p++) {
 		const struct program *program = find_program(o, p);
 
-		for (size_t i = 0; program && i < program->nmetrics; i++)
+		for (size_t i = 0; program && program->folded && i < program->nmetrics; i++)
 			for (unsigned m = 0; m < METRICS; m++)
 				if (!strcmp(program->metrics[i].name, metric_list[m].name) &&
 					!strcmp(program->metrics[i].labels,

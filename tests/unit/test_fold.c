@@ -101,7 +101,7 @@ static uint64_t total(void)
 	struct program *p = program("p");
 	uint32_t index = metric(p, 0); /* may move the array */
 
-	return p->folded[index];
+	return p->folded ? p->folded[index] : 0;
 }
 
 static size_t read_journal(uint8_t *out, size_t size)

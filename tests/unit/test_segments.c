@@ -10,6 +10,8 @@
 
 #include "tests/lib/polling.h"
 #include "tests/lib/segmaker.h"
+#include "user/lib/buf.h"
+#include "user/lib/stream.h"
 #include "user/provider/programs.h"
 #include "user/provider/segments.h"
 
@@ -17,6 +19,7 @@
 
 static char dir[64], segs[80], state[80];
 static struct registry registry;
+static struct stream_writer *writer;
 static struct snapshot snap;
 static struct provider_env env;
 
@@ -31,17 +34,28 @@ static void start_provider(void)
 	registry = (struct registry){0};
 	cr_assert_eq(registry_add(&registry, &producer_segments, &e), 0);
 	cr_assert_eq(registry_open(&registry, &env), 1);
+	writer = stream_writer_new(&(struct incarnation){.id = 1});
+	cr_assert_not_null(writer);
 }
 
 /* As SIGKILL leaves it: locks and descriptors go, and nothing more is written. */
 static void stop_provider(void)
 {
+	stream_writer_free(writer);
 	registry_close(&registry);
 }
 
+/* What was written is what the next poll is compared with. */
 static int poll_all(void)
 {
-	return polling_take(&registry.producers[0], &snap);
+	struct buf records = BUF_INIT;
+	int err = polling_take(&registry.producers[0], &snap);
+	uint64_t seq;
+
+	if (!err)
+		err = stream_writer_snapshot(writer, 1, 1, snap.due, snap.n, &records, &seq);
+	buf_release(&records);
+	return err;
 }
 
 /* Labels hold the user's name, groups his number. */

@@ -140,9 +140,10 @@ struct group {
 	struct schema schema;
 	uint32_t version;
 	uint64_t *values; /* schema.n words, owned by the group */
-	/* the writer's own */
+	/* the writer's own; others may read what it wrote last */
 	uint32_t written_version, schema_id, slot;
-	uint64_t *last; /* row written last, schema.n words */
+	uint64_t *last; /* row written last */
+	size_t nlast; /* its words; 0 before the first */
 };
 
 struct stream_writer; /* one per provider */

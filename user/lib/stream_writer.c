@@ -15,7 +15,6 @@
 /* What the writer knows of a group; its last row is in the group itself. */
 struct wgroup {
 	struct group *group;
-	size_t n; /* words of group->last */
 	uint64_t *next_last; /* room for the rows of a schema that is about to be written */
 	uint32_t next_id; /* its id, or 0 if the schema is unchanged */
 	bool lost; /* write schema and key row again */
@@ -90,7 +89,7 @@ static int add_group(struct stream_writer *w, struct group *g)
 static bool schema_changed(const struct wgroup *wg)
 {
 	return wg->at.seq == 0 || wg->group->version != wg->group->written_version ||
-	       wg->group->schema.n != wg->n;
+	       wg->group->schema.n != wg->group->nlast;
 }
 
 /* Gives the group a schema id and room for its row, if its schema is new. */
@@ -193,12 +192,12 @@ static void commit_group(
 		g->last = wg->next_last;
 		g->schema_id = wg->next_id;
 		g->written_version = g->version;
-		wg->n = g->schema.n;
+		g->nlast = g->schema.n;
 		wg->next_last = NULL;
 		wg->next_id = 0;
 	}
-	if (wg->n)
-		memcpy(g->last, g->values, wg->n * sizeof(*g->last));
+	if (g->nlast)
+		memcpy(g->last, g->values, g->nlast * sizeof(*g->last));
 	wg->at = *at;
 	wg->begin_ns = whole_usec(due->begin_ns);
 	wg->window_ns = whole_usec(due->window_ns);

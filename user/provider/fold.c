@@ -202,15 +202,11 @@ static void set_base(struct base *b, struct program *p, const struct fold_value 
 	b->n = n;
 }
 
-/* Room for the base is reserved, so this can't fail: totals and base move together. */
+/* Room for both is there, so this can't fail: totals and base move together. */
 static void apply_fold(struct base *b, struct program *p, const struct fold_value *values, size_t n)
 {
-	for (size_t i = 0; i < n; i++) {
-		uint64_t more = values[i].value - base_value(b, values[i].series, i);
-
-		p->folded[values[i].series] += more;
-		p->sums[values[i].series] += more;
-	}
+	for (size_t i = 0; i < n; i++)
+		p->folded[values[i].series] += values[i].value - base_value(b, values[i].series, i);
 	set_base(b, p, values, n);
 }
 
@@ -356,7 +352,7 @@ static void put_total(struct buf *out, const struct program *p)
 		return;
 	}
 	for (uint32_t i = 0; i < p->group.schema.n; i++)
-		if (p->folded[i])
+		if (p->folded && p->folded[i])
 			values[n++] = (struct fold_value){i, p->folded[i]};
 	put_values(out, KIND_TOTAL, NULL, p->index, values, n);
 	free(values);
@@ -405,21 +401,26 @@ static bool get_id(struct rd *r, struct fold_id *ret)
 	return !r->failed;
 }
 
-static void apply_record(struct fold *f, enum kind kind, const struct fold_id *id,
-	struct program *p, const struct fold_value *values, size_t n)
+static int apply_record(struct fold *f, enum kind kind, const struct fold_id *id, struct program *p,
+	const struct fold_value *values, size_t n)
 {
 	struct base *b;
 
+	if (program_make_folded(p))
+		return -ENOMEM;
 	if (kind == KIND_TOTAL) {
 		for (size_t i = 0; i < n; i++)
 			p->folded[values[i].series] += values[i].value;
-		return;
+		return 0;
 	}
 	b = reserve_base(f, id, n);
-	if (b && kind == KIND_FOLD)
+	if (!b)
+		return -ENOMEM;
+	if (kind == KIND_FOLD)
 		apply_fold(b, p, values, n);
-	else if (b)
+	else
 		set_base(b, p, values, n);
+	return 0;
 }
 
 static int get_program(struct replay *re, struct rd *r)
@@ -544,7 +545,7 @@ static int get_values(struct replay *re, enum kind kind, struct rd *r)
 			values[used++] = (struct fold_value){k->series[at], value};
 	}
 	if (!err)
-		apply_record(re->f, kind, &id, k->program, values, sort_values(values, used));
+		err = apply_record(re->f, kind, &id, k->program, values, sort_values(values, used));
 	free(values);
 	return err;
 }
@@ -602,7 +603,7 @@ static int get_old_record(struct fold *f, enum kind kind, struct rd *r)
 		err = got < 0 ? got : 0;
 	}
 	if (!err)
-		apply_record(f,
+		err = apply_record(f,
 			kind == OLD_FOLD    ? KIND_FOLD
 			: kind == OLD_TOTAL ? KIND_TOTAL
 					    : KIND_BASE,
@@ -887,7 +888,7 @@ int fold_write(struct fold *f, const struct fold_id *id, struct program *p,
 
 	if (is_base(b, values, n))
 		return 0;
-	b = reserve_base(f, id, n);
+	b = program_make_folded(p) ? NULL : reserve_base(f, id, n);
 	if (!b)
 		return -ENOMEM;
 	buf_reset(&f->scratch);

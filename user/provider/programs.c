@@ -46,7 +46,6 @@ static void program_free(struct program *p)
 	group_release(&p->group);
 	free(p->metrics);
 	free(p->folded);
-	free(p->sums);
 	free(p->slots);
 	free(p->name);
 	free(p->cgroup);
@@ -287,12 +286,12 @@ static bool same_kind(const struct program_metric *a, const struct program_metri
 
 static int grow_values(struct program *p, size_t wanted)
 {
-	uint64_t **arrays[] = {&p->group.values, &p->folded, &p->sums};
+	uint64_t **arrays[] = {&p->group.values, &p->folded};
 	size_t n = p->capacity ? p->capacity : 16;
 
 	while (n < wanted)
 		n *= 2;
-	for (size_t i = 0; i < 3 && n != p->capacity; i++) {
+	for (size_t i = 0; i < (p->folded ? 2 : 1) && n != p->capacity; i++) {
 		uint64_t *grown = reallocarray(*arrays[i], n, sizeof(uint64_t));
 
 		if (!grown)
@@ -301,6 +300,13 @@ static int grow_values(struct program *p, size_t wanted)
 	}
 	p->capacity = n;
 	return 0;
+}
+
+int program_make_folded(struct program *p)
+{
+	if (!p->folded)
+		p->folded = calloc(p->capacity, sizeof(*p->folded));
+	return p->folded ? 0 : -ENOMEM;
 }
 
 static int grow_metrics(struct program *p)
@@ -407,8 +413,8 @@ static int add_metric(struct programs *ps, struct program *p, const struct progr
 		return err;
 	}
 	memset(p->group.values + first, 0, count * sizeof(uint64_t));
-	memset(p->folded + first, 0, count * sizeof(uint64_t));
-	memset(p->sums + first, 0, count * sizeof(uint64_t));
+	if (p->folded)
+		memset(p->folded + first, 0, count * sizeof(uint64_t));
 	p->metrics[p->nmetrics] = (struct program_entry){
 		.name = name ? name : p->group.schema.series[first].name,
 		.labels = labels,
@@ -580,21 +586,20 @@ static uint64_t max_double(uint64_t a, uint64_t b)
 	return double_of_word(b) > double_of_word(a) ? b : a;
 }
 
-void program_add(uint64_t *sums, uint8_t type, uint8_t flags, const uint64_t *values, uint32_t n)
+void program_add(uint64_t *to, uint8_t type, uint8_t flags, const uint64_t *values, uint32_t n)
 {
 	bool peak = flags & TALLY_FLAG_PEAK;
 
 	if (type == TALLY_TYPE_INFO)
-		*sums = 1;
+		*to = 1;
 	else if (type == TALLY_TYPE_GAUGE_DOUBLE)
 		for (uint32_t i = 0; i < n; i++)
-			sums[i] = peak ? max_double(sums[i], values[i])
-				       : sum_doubles(sums[i], values[i]);
+			to[i] = peak ? max_double(to[i], values[i]) : sum_doubles(to[i], values[i]);
 	else if (type == TALLY_TYPE_GAUGE && peak)
 		for (uint32_t i = 0; i < n; i++)
-			sums[i] = (int64_t)values[i] > (int64_t)sums[i] ? values[i] : sums[i];
+			to[i] = (int64_t)values[i] > (int64_t)to[i] ? values[i] : to[i];
 	else
-		add_words(sums, sums, values, n);
+		add_words(to, to, values, n);
 }
 
 void programs_begin(struct programs *ps)
@@ -604,24 +609,24 @@ void programs_begin(struct programs *ps)
 	for (size_t i = 0; i < ps->n; i++) {
 		struct program *p = ps->list[i];
 
-		memcpy(p->sums, p->folded, p->group.schema.n * sizeof(uint64_t));
+		if (p->folded)
+			memcpy(p->group.values, p->folded, p->group.schema.n * sizeof(uint64_t));
+		else
+			memset(p->group.values, 0, p->group.schema.n * sizeof(uint64_t));
 		p->partial = false;
 	}
 }
 
 /* A counter that went down (somebody wrote into his segment) began again: it is marked as a reset. */
-static void take_values(struct program *p)
+static void check_resets(struct group *g)
 {
-	struct group *g = &p->group;
 	bool stepped_back = false;
 
-	for (size_t i = 0; i < g->schema.n; i++) {
+	for (size_t i = 0; i < g->nlast; i++)
 		/* this first: most values never are lower, and the series need not be looked at */
-		if (p->sums[i] < g->values[i])
+		if (g->values[i] < g->last[i])
 			stepped_back |= g->schema.series[i].type != METRIC_GAUGE &&
 					g->schema.series[i].part != SERIES_SUM;
-		g->values[i] = p->sums[i];
-	}
 	if (stepped_back) {
 		g->schema.start_ns = (uint64_t)clock_realtime_ns();
 		g->version++;
@@ -635,7 +640,7 @@ int programs_end(struct programs *ps, struct snapshot *s, uint64_t begin_ns, uin
 	for (size_t i = 0; i < ps->n && !err; i++) {
 		if (ps->list[i]->partial)
 			continue;
-		take_values(ps->list[i]);
+		check_resets(&ps->list[i]->group);
 		err = snapshot_add(s, &ps->list[i]->group, begin_ns, end_ns);
 	}
 	return err;

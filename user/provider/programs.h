@@ -74,9 +74,8 @@ struct program_entry {
 struct program {
 	char *name, *cgroup; /* cgroup: "" if unknown */
 	struct program_user *user;
-	struct group group; /* values: of the last poll */
-	uint64_t *folded; /* per series: total of the dead */
-	uint64_t *sums; /* per series: of the poll that is under way */
+	struct group group; /* values: sums of this poll, from its begin to its end */
+	uint64_t *folded; /* per series: total of the dead; NULL: none so far */
 	size_t capacity; /* of the arrays */
 	struct program_entry *metrics;
 	size_t nmetrics;
@@ -123,19 +122,21 @@ int program_find_metric(
 struct program_metric program_metric(const struct program *p, size_t i);
 /* The metric whose first series this is. */
 const struct program_entry *program_entry(const struct program *p, uint32_t first);
+/* Room for totals of the dead: -ENOMEM if there is none. Then it has them, and they may be added to. */
+int program_make_folded(struct program *p);
 /* A segment has that metric; and has it no more. */
 void program_hold(struct program *p, uint32_t first);
 void program_drop(struct program *p, uint32_t first);
 
 /*
- * Adds n values of a segment to the sums of the poll, those of metrics of one type and flags (an info: one, without a
+ * Adds n values of a segment to a program's, those of metrics of one type and flags (an info: one, without a
  * value), or of the cells of one metric.
  */
-void program_add(uint64_t *sums, uint8_t type, uint8_t flags, const uint64_t *values, uint32_t n);
+void program_add(uint64_t *to, uint8_t type, uint8_t flags, const uint64_t *values, uint32_t n);
 
-/* The poll begins: sums are what is folded. */
+/* The poll begins: values are what is folded. */
 void programs_begin(struct programs *ps);
-/* The poll ends: sums become values, and each program's group is added to the snapshot. */
+/* The poll ends: each program's group is added to the snapshot, but of those that are partial. */
 int programs_end(struct programs *ps, struct snapshot *s, uint64_t begin_ns, uint64_t end_ns);
 
 #endif

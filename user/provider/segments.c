@@ -53,6 +53,7 @@ static void add_values(struct segments *s, const struct entry *e)
 	const struct segfile *seg = e->seg;
 	const struct fold_value *base;
 	struct program *p = e->program;
+	uint64_t *values = p->group.values;
 	struct fold_id id;
 	size_t n;
 
@@ -60,17 +61,17 @@ static void add_values(struct segments *s, const struct entry *e)
 		const struct span *span = &e->spans[i];
 
 		if (!is_over(e, span))
-			program_add(p->sums + span->series, span->type, span->flags,
+			program_add(values + span->series, span->type, span->flags,
 				seg->values + span->word, span->n);
 	}
-	p->sums[p->starts] += seg->starts;
-	p->sums[p->living] += !seg->dead;
+	values[p->starts] += seg->starts;
+	values[p->living] += !seg->dead;
 	if (!e->has_base)
 		return;
 	id = entry_id(e);
 	base = fold_base(s->fold, &id, &n);
 	for (size_t i = 0; base && i < n; i++)
-		p->sums[base[i].series] -= base[i].value;
+		values[base[i].series] -= base[i].value;
 }
 
 /* How many bytes of this user's rows may still be read at this poll, and of all users'. */
