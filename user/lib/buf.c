@@ -9,8 +9,7 @@
 
 #include "user/lib/buf.h"
 
-#define BUF_FIRST_CAP    256u
-#define VARINT_MAX_BYTES 10u
+#define BUF_FIRST_CAP 256u
 /* So much is kept in any case; more, if at least an eighth of it was used. */
 #define BUF_KEEP (32u << 10)
 
@@ -97,12 +96,8 @@ void buf_put_varint(struct buf *b, uint64_t v)
 {
 	uint8_t *p = buf_reserve(b, VARINT_MAX_BYTES);
 
-	if (!p)
-		return;
-	for (; v >= 0x80; v >>= 7)
-		*p++ = (uint8_t)(v | 0x80);
-	*p++ = (uint8_t)v;
-	b->len = (size_t)(p - b->data);
+	if (p)
+		b->len += (size_t)(varint_put(p, v) - p);
 }
 
 void buf_put_str(struct buf *b, const char *s)

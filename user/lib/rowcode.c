@@ -21,32 +21,58 @@ static uint64_t apply_difference(uint8_t kind, uint64_t old, uint64_t z)
 	return kind == VALUE_F64 ? old ^ bswap_64(z) : old + (uint64_t)unzigzag(z);
 }
 
+/* Four at once: most values have not changed. */
 static size_t unchanged_run(const uint64_t *prev, const uint64_t *cur, size_t i, size_t n)
 {
 	size_t start = i;
 
-	if (prev)
-		while (i < n && cur[i] == prev[i])
-			i++;
-	else
-		while (i < n && cur[i] == 0)
-			i++;
+	for (; i + 4 <= n; i += 4)
+		if ((cur[i] ^ prev[i]) | (cur[i + 1] ^ prev[i + 1]) | (cur[i + 2] ^ prev[i + 2]) |
+			(cur[i + 3] ^ prev[i + 3]))
+			break;
+	while (i < n && cur[i] == prev[i])
+		i++;
 	return i - start;
+}
+
+static size_t zero_run(const uint64_t *cur, size_t i, size_t n)
+{
+	size_t start = i;
+
+	while (i < n && cur[i] == 0)
+		i++;
+	return i - start;
+}
+
+/* Room is asked for once for many values. A value takes at most EACH bytes, a run too. */
+#define EACH (1u + VARINT_MAX_BYTES)
+#define ROOM (64u * EACH)
+
+/* Puts the value at *i, or the run that begins there, and moves on behind it. */
+static uint8_t *put_next(
+	const struct schema *s, const uint64_t *prev, const uint64_t *cur, size_t *i, uint8_t *p)
+{
+	size_t run = prev ? unchanged_run(prev, cur, *i, s->n) : zero_run(cur, *i, s->n), at = *i;
+
+	if (run > 0) {
+		*i += run;
+		*p++ = 0;
+		return varint_put(p, run - 1);
+	}
+	++*i;
+	return varint_put(p, difference(s->series[at].kind, prev ? prev[at] : 0, cur[at]));
 }
 
 void row_encode(const struct schema *s, const uint64_t *prev, const uint64_t *cur, struct buf *out)
 {
 	for (size_t i = 0; i < s->n;) {
-		size_t run = unchanged_run(prev, cur, i, s->n);
+		uint8_t *begin = buf_reserve(out, ROOM), *p = begin;
 
-		if (run > 0) {
-			buf_put_u8(out, 0);
-			buf_put_varint(out, run - 1);
-			i += run;
-			continue;
-		}
-		buf_put_varint(out, difference(s->series[i].kind, prev ? prev[i] : 0, cur[i]));
-		i++;
+		if (!p)
+			return;
+		while (i < s->n && p + EACH <= begin + ROOM)
+			p = put_next(s, prev, cur, &i, p);
+		out->len += (size_t)(p - begin);
 	}
 }
 
