@@ -24,6 +24,7 @@
 #include "user/provider/cgroup.h"
 #include "user/provider/kernel/tasks.h"
 #include "user/provider/link.h"
+#include "user/provider/memory.h"
 #include "user/provider/privileges.h"
 #include "user/provider/provider.h"
 #include "user/provider/snapshot.h"
@@ -31,6 +32,7 @@
 
 #define SEGMENT_DIR_MODE  03773
 #define SHUTDOWN_LIMIT_NS (3 * NSEC_PER_SEC)
+#define SETTLED_WAKES     3
 
 struct options {
 	char *config, *furl_file, *state_dir, *segment_dir, *proc_dir, *sys_dir, *cgroup_dir, *user,
@@ -51,6 +53,7 @@ struct daemon {
 	struct event_base *base;
 	struct event *timer, *sigterm, *sigint, *sighup;
 	int ready_fd, state_fd; /* the state directory, locked */
+	unsigned wakes; /* of the timer, up to SETTLED_WAKES */
 };
 
 /* --- options --------------------------------------------------------------------------------- */
@@ -284,6 +287,9 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 
 	if (!d->ending && clock_monotonic_ns() >= provider_due_ns(d->provider))
 		provider_poll(d->provider, 0);
+	/* The first snapshots are taken and the gatherer has been dialled: what comes now is the same all the time. */
+	if (d->wakes < SETTLED_WAKES && ++d->wakes == SETTLED_WAKES)
+		memory_give_back();
 	set_timer(d);
 }
 
