@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Keys and TLS contexts: made once, refused when others can read them, seen by the peer. */
 #include <criterion/criterion.h>
+#include <malloc.h>
 #include <openssl/bio.h>
 #include <openssl/err.h>
 #include <stdio.h>
@@ -200,4 +201,36 @@ Test(identity, no_certificate_or_old_tls_fails, .init = make_dir, .fini = remove
 	}
 	SSL_CTX_free(server_ctx);
 	identity_free(b);
+}
+
+/* Text of errors is 50 KB of it, which come with the first use of OpenSSL. */
+Test(identity, keeps_little_memory, .init = make_dir, .fini = remove_dir)
+{
+	size_t before = mallinfo2().uordblks;
+	struct identity *a = load("a.pem"), *again = load("a.pem");
+
+	cr_assert_lt(mallinfo2().uordblks - before, 128u << 10);
+	identity_free(a);
+	identity_free(again);
+}
+
+/* A file that is read at OpenSSL's first use, which is here. */
+Test(identity, no_configuration_of_the_machine_counts, .init = make_dir, .fini = remove_dir)
+{
+	FILE *f = fopen(in_dir("openssl.cnf"), "w");
+	struct identity *a;
+	SSL_CTX *ctx;
+
+	cr_assert_not_null(f);
+	fputs("openssl_conf = all\n[all]\nssl_conf = tls\n[tls]\nsystem_default = weak\n"
+	      "[weak]\nCiphersuites = TLS_AES_128_CCM_8_SHA256\n",
+		f);
+	fclose(f);
+	setenv("OPENSSL_CONF", in_dir("openssl.cnf"), 1);
+	a = load("a.pem");
+	ctx = tls_context(a, false, NULL);
+	cr_assert_str_eq(SSL_CIPHER_get_name(sk_SSL_CIPHER_value(SSL_CTX_get_ciphers(ctx), 0)),
+		"TLS_AES_256_GCM_SHA384");
+	SSL_CTX_free(ctx);
+	identity_free(a);
 }

@@ -23,10 +23,13 @@
 #define PEER_CERT_MAX     8192 /* bytes of certificates that a peer may make us parse */
 #define CERT_DAYS         36500L
 #define FINGERPRINT_CHARS (FINGERPRINT_SIZE - 1)
+#define ED25519_KEY_SIZE  32u
 
+/* As bytes: OpenSSL's objects would keep alive all that was made to read them, some 250 KB. */
 struct identity {
-	EVP_PKEY *key;
-	X509 *cert;
+	uint8_t key[ED25519_KEY_SIZE];
+	unsigned char *cert; /* DER; OpenSSL's */
+	int cert_size;
 	uint8_t id[NODE_ID_SIZE];
 };
 
@@ -42,10 +45,11 @@ static int err_openssl(struct errmsg *e, int code, const char *what)
 	return err_set(e, code, "%s: %s", what, err ? text : "failed");
 }
 
-static int key_fingerprint(EVP_PKEY *key, uint8_t ret[NODE_ID_SIZE])
+/* The key as the certificate has it: encoding it anew would take OpenSSL's encoders, 60 KB. */
+static int cert_fingerprint(X509 *cert, uint8_t ret[NODE_ID_SIZE])
 {
 	unsigned char *der = NULL;
-	int len = i2d_PUBKEY(key, &der);
+	int len = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(cert), &der);
 
 	if (len <= 0) {
 		ERR_clear_error();
@@ -136,30 +140,47 @@ static X509 *cert_make(EVP_PKEY *key)
 	return NULL;
 }
 
+static int identity_read(struct identity *id, const char *path, struct errmsg *e)
+{
+	size_t size = sizeof(id->key);
+	EVP_PKEY *key = NULL;
+	X509 *cert = NULL;
+	int rc = key_load(path, &key, e);
+
+	if (rc)
+		return rc;
+	cert = cert_make(key);
+	id->cert_size = cert ? i2d_X509(cert, &id->cert) : -1;
+	if (id->cert_size <= 0 || EVP_PKEY_get_raw_private_key(key, id->key, &size) != 1)
+		rc = err_openssl(e, -EIO, "making a certificate");
+	else if ((rc = cert_fingerprint(cert, id->id)))
+		err_set(e, rc, "%s: key without fingerprint", path);
+	X509_free(cert);
+	EVP_PKEY_free(key);
+	return rc;
+}
+
+/* In a library context of its own, which goes with all the encoders and decoders that this needs, and TLS does not. */
 int identity_load(const char *path, struct identity **ret, struct errmsg *e)
 {
 	struct identity *id = calloc(1, sizeof(*id));
-	int rc;
+	OSSL_LIB_CTX *own, *before;
+	int rc = -ENOMEM;
 
-	if (!id)
-		return err_set(e, -ENOMEM, "%s: no memory", path);
-	rc = key_load(path, &id->key, e);
+	/* No file of the machine's changes what we offer or take. */
+	OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, NULL);
+	own = OSSL_LIB_CTX_new();
+	before = OSSL_LIB_CTX_set0_default(own);
+	if (id && own)
+		rc = identity_read(id, path, e);
+	else
+		err_set(e, rc, "%s: no memory", path);
+	OSSL_LIB_CTX_set0_default(before);
+	OSSL_LIB_CTX_free(own);
 	if (rc)
-		goto out;
-	id->cert = cert_make(id->key);
-	if (!id->cert) {
-		rc = err_openssl(e, -EIO, "making a certificate");
-		goto out;
-	}
-	rc = key_fingerprint(id->key, id->id);
-	if (rc) {
-		err_set(e, rc, "%s: key without fingerprint", path);
-		goto out;
-	}
-	*ret = id;
-	id = NULL;
-out:
-	identity_free(id);
+		identity_free(id);
+	else
+		*ret = id;
 	return rc;
 }
 
@@ -167,8 +188,8 @@ void identity_free(struct identity *id)
 {
 	if (!id)
 		return;
-	X509_free(id->cert);
-	EVP_PKEY_free(id->key);
+	OPENSSL_free(id->cert);
+	explicit_bzero(id, sizeof(*id));
 	free(id);
 }
 
@@ -226,11 +247,15 @@ static int any_certificate(X509_STORE_CTX *ctx, void *arg)
 SSL_CTX *tls_context(const struct identity *id, bool server, struct errmsg *e)
 {
 	SSL_CTX *ctx = SSL_CTX_new(server ? TLS_server_method() : TLS_client_method());
+	EVP_PKEY *key =
+		EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, NULL, id->key, sizeof(id->key));
+	bool made = ctx && key && SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION) &&
+		    SSL_CTX_set_max_proto_version(ctx, TLS1_3_VERSION) &&
+		    SSL_CTX_use_certificate_ASN1(ctx, id->cert_size, id->cert) == 1 &&
+		    SSL_CTX_use_PrivateKey(ctx, key) == 1 && SSL_CTX_set_num_tickets(ctx, 0);
 
-	if (!ctx || !SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION) ||
-		!SSL_CTX_set_max_proto_version(ctx, TLS1_3_VERSION) ||
-		SSL_CTX_use_certificate(ctx, id->cert) != 1 ||
-		SSL_CTX_use_PrivateKey(ctx, id->key) != 1 || !SSL_CTX_set_num_tickets(ctx, 0)) {
+	EVP_PKEY_free(key);
+	if (!made) {
 		SSL_CTX_free(ctx);
 		err_openssl(e, -EIO, "TLS context");
 		return NULL;
@@ -249,10 +274,9 @@ SSL_CTX *tls_context(const struct identity *id, bool server, struct errmsg *e)
 int tls_peer_id(SSL *ssl, uint8_t ret_id[NODE_ID_SIZE])
 {
 	X509 *cert = SSL_get0_peer_certificate(ssl);
-	EVP_PKEY *key = cert ? X509_get0_pubkey(cert) : NULL;
 	uint8_t id[NODE_ID_SIZE];
 
-	if (!key || key_fingerprint(key, id))
+	if (!cert || cert_fingerprint(cert, id))
 		return -EKEYREJECTED;
 	memcpy(ret_id, id, sizeof(id));
 	return 0;
