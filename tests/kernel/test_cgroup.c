@@ -9,37 +9,25 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 
 #define OPS_UNDER_TEST (&producer_cgroup)
+#include "tests/lib/testcgroup.h"
 #include "tests/lib/testdisk.h"
 #include "tests/lib/testmodule.h"
-
-#define ROOT "/sys/fs/cgroup"
 
 static const char *const controllers[] = {"cpu", "cpuacct", "memory", "pids", "blkio"};
 #define CONTROLLERS (sizeof(controllers) / sizeof(controllers[0]))
 static char name[64], labels[96];
 static bool v1;
 
-static bool write_text(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-	bool good = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
-
-	if (fd >= 0)
-		close(fd);
-	return good;
-}
-
 /* A file of the group. */
 static const char *file_of(const char *controller, const char *file)
 {
 	static char path[300];
 
-	snprintf(path, sizeof(path), ROOT "/%s%s/%s", v1 ? controller : "", name, file);
+	snprintf(path, sizeof(path), CGROUP_MOUNT "/%s%s/%s", v1 ? controller : "", name, file);
 	return path;
 }
 
@@ -70,14 +58,14 @@ static uint64_t number_in(const char *path, const char *word)
 
 static void make_group(const char *which)
 {
-	v1 = access(ROOT "/cgroup.controllers", F_OK) != 0;
+	v1 = access(CGROUP_MOUNT "/cgroup.controllers", F_OK) != 0;
 	snprintf(name, sizeof(name), "/tally-%s-%d", which, (int)getpid());
 	snprintf(labels, sizeof(labels), "cgroup=\"%s\"", name);
 	if (!v1) {
-		write_text(ROOT "/cgroup.subtree_control", "+cpu");
-		write_text(ROOT "/cgroup.subtree_control", "+memory");
-		write_text(ROOT "/cgroup.subtree_control", "+pids");
-		write_text(ROOT "/cgroup.subtree_control", "+io");
+		cgroup_write(CGROUP_MOUNT "/cgroup.subtree_control", "+cpu");
+		cgroup_write(CGROUP_MOUNT "/cgroup.subtree_control", "+memory");
+		cgroup_write(CGROUP_MOUNT "/cgroup.subtree_control", "+pids");
+		cgroup_write(CGROUP_MOUNT "/cgroup.subtree_control", "+io");
 		cr_assert_eq(mkdir(file_of("", ""), 0755), 0);
 	}
 	for (size_t i = 0; v1 && i < CONTROLLERS; i++)
@@ -87,15 +75,13 @@ static void make_group(const char *which)
 static void remove_group(void)
 {
 	for (size_t i = 0; i < (v1 ? CONTROLLERS : 1); i++)
-		for (int k = 0; k < 100 && rmdir(file_of(controllers[i], "")) < 0 && errno == EBUSY;
-			k++)
-			usleep(10000);
+		cgroup_remove_dir(file_of(controllers[i], ""));
 }
 
 static void enter(void)
 {
 	for (size_t i = 0; i < (v1 ? CONTROLLERS : 1); i++)
-		write_text(file_of(controllers[i], "cgroup.procs"), "0");
+		cgroup_write(file_of(controllers[i], "cgroup.procs"), "0");
 }
 
 /* Polls until the group is shown: it is found by inotify, but a walk is not repeated at once. */
@@ -195,9 +181,9 @@ Test(cgroup, throttling, .init = setup, .fini = teardown)
 		cr_skip_test("no quota of CPU time here");
 	}
 	if (v1)
-		cr_assert(write_text(file_of("cpu", "cpu.cfs_quota_us"), "20000"));
+		cr_assert(cgroup_write(file_of("cpu", "cpu.cfs_quota_us"), "20000"));
 	else
-		cr_assert(write_text(file_of("cpu", "cpu.max"), "20000 100000"));
+		cr_assert(cgroup_write(file_of("cpu", "cpu.max"), "20000 100000"));
 	cr_assert_eq(run_inside(spin), 0);
 	poll_until_shown();
 	ours = of_group("cgroup_cpu_throttled_periods", "");
@@ -232,9 +218,9 @@ Test(cgroup, out_of_memory, .init = setup, .fini = teardown)
 		remove_group();
 		cr_skip_test("no memory controller here");
 	}
-	cr_assert(write_text(
+	cr_assert(cgroup_write(
 		file_of("memory", v1 ? "memory.limit_in_bytes" : "memory.max"), "16777216"));
-	write_text(file_of("memory", "memory.swap.max"), "0");
+	cgroup_write(file_of("memory", "memory.swap.max"), "0");
 	poll_until_shown();
 	cr_assert_eq(of_group("cgroup_memory_events", "event=\"oom_kill\""), 0);
 	status = run_inside(take_memory);
@@ -316,7 +302,7 @@ Test(cgroup, bytes_to_a_disk, .init = setup, .fini = teardown)
 	make_group("io");
 	/* newer kernels count in version 1 only what has a limit */
 	snprintf(more, sizeof(more), "7:%d 1000000000000", disk.number);
-	if (v1 && !write_text(file_of("blkio", "blkio.throttle.write_bps_device"), more))
+	if (v1 && !cgroup_write(file_of("blkio", "blkio.throttle.write_bps_device"), more))
 		goto none;
 	if (!v1 && !has("", "io.stat"))
 		goto none;

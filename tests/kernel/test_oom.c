@@ -3,47 +3,22 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
-#include <fcntl.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/stat.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
 
 #define MODULE_UNDER_TEST module_oom
+#include "tests/lib/testcgroup.h"
 #include "tests/lib/testmodule.h"
 
 enum { VICTIMS = 3 };
 
-static char cgroup[128];
-static bool v1;
-
-static bool write_text(const char *name, const char *text)
-{
-	char file[200];
-	int fd;
-	bool good;
-
-	snprintf(file, sizeof(file), "%s/%s", cgroup, name);
-	fd = open(file, O_WRONLY | O_CLOEXEC);
-	good = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
-	if (fd >= 0)
-		close(fd);
-	return good;
-}
-
 static void make_cgroup(void)
 {
-	v1 = access("/sys/fs/cgroup/memory/memory.limit_in_bytes", F_OK) == 0;
-	snprintf(cgroup, sizeof(cgroup), "/sys/fs/cgroup");
-	if (!v1)
-		write_text("cgroup.subtree_control", "+memory");
-	snprintf(cgroup, sizeof(cgroup), "/sys/fs/cgroup/%stally-oom-%d", v1 ? "memory/" : "",
-		(int)getpid());
-	cr_assert_eq(mkdir(cgroup, 0755), 0, "%s", cgroup);
-	cr_assert(write_text(v1 ? "memory.limit_in_bytes" : "memory.max", "16777216"));
-	write_text("memory.swap.max", "0");
+	memory_cgroup_make("tally-oom", 16 << 20);
+	memory_cgroup_write("memory.swap.max", "0");
 }
 
 /* A process of that name in the cgroup that takes so much memory; with hold it keeps it until it is killed. */
@@ -60,7 +35,7 @@ static pid_t begin(const char *name, size_t bytes, bool hold)
 		volatile char *p;
 
 		prctl(PR_SET_NAME, name);
-		if (!write_text("cgroup.procs", "0"))
+		if (!memory_cgroup_write("cgroup.procs", "0"))
 			_exit(1);
 		p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 		for (size_t i = 0; i < bytes; i += 4096)
@@ -98,12 +73,6 @@ static uint64_t kills(const char *name)
 	return value("oom_kills", labels, SERIES_VALUE);
 }
 
-static void remove_cgroup(void)
-{
-	for (int i = 0; i < 100 && rmdir(cgroup) < 0; i++)
-		usleep(10000);
-}
-
 Test(oom, victims_by_name, .init = setup, .fini = teardown)
 {
 	uint64_t other;
@@ -117,7 +86,7 @@ Test(oom, victims_by_name, .init = setup, .fini = teardown)
 		cr_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL, "%d", status);
 	}
 	cr_assert_eq(run("tally-modest", 1 << 20), 0);
-	remove_cgroup();
+	memory_cgroup_remove();
 	poll_producer();
 	printf("%lu victims\n", kills("tally-victim"));
 	cr_assert_eq(kills("tally-victim"), VICTIMS);
@@ -144,7 +113,7 @@ Test(oom, victim_is_another_one, .init = setup, .fini = teardown)
 	/* and the one that asks, too, if the memory of the large one is not free soon enough */
 	asks = WIFSIGNALED(status);
 	status = end(large);
-	remove_cgroup();
+	memory_cgroup_remove();
 	cr_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL, "%d", status);
 	cr_assert_eq(kills("tally-asks"), asks);
 	if (major > 6 || (major == 6 && minor >= 9))
