@@ -12,6 +12,8 @@
 #include "tests/lib/testdisk.h"
 #include "tests/lib/testmodule.h"
 
+#include "tests/lib/testhold.h"
+
 enum { BLOCK = 4096, BLOCKS = 256, READS = 300, WRITES = 200 };
 
 static void do_io(const struct disk *d, bool writes, int n)
@@ -145,6 +147,27 @@ Test(block, failures_have_their_status, .init = setup, .fini = teardown)
 	remove_space();
 	cr_assert_gt(errors, 0);
 	cr_assert_eq(failed, errors);
+}
+
+static struct disk held;
+
+static uint64_t read_held(void)
+{
+	do_io(&held, false, READS);
+	return READS;
+}
+
+/* The kernel notes when they begin. */
+Test(block, over_a_hold, .init = setup_unless_emulated, .fini = teardown)
+{
+	char labels[64];
+
+	make_space("16m");
+	held = make_disk(0, BLOCK * BLOCKS);
+	snprintf(labels, sizeof(labels), "device=\"%.15s\",op=\"read\"", held.name);
+	check_over_a_hold(&(struct held_work){read_held, "block_io_latency_seconds", labels, 0});
+	remove_disk(&held);
+	remove_space();
 }
 
 /* The first disks have series of their own; further ones are counted together, none is lost. */

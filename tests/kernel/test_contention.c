@@ -7,11 +7,14 @@
 #define _GNU_SOURCE
 #endif
 #include <linux/fs.h>
+#include <pthread.h>
 #include <sys/wait.h>
 
 #define MODULE_UNDER_TEST module_contention
 #include "tests/lib/testdisk.h"
 #include "tests/lib/testmodule.h"
+
+#include "tests/lib/testhold.h"
 
 enum { WRITERS = 12, FROZEN_MS = 300 };
 
@@ -77,4 +80,56 @@ Test(contention, writers_to_what_is_frozen, .init = setup_unless_emulated, .fini
 	cr_assert_gt(ns, WRITERS * FROZEN_MS * NSEC_PER_MSEC * 9 / 10);
 	cr_assert_lt(ns, most * 11 / 10);
 	cr_assert_eq(value("lock_unknown_contentions", NULL, SERIES_VALUE), 0);
+}
+
+static int asked[2], done[2];
+
+/* The same task each time. */
+static void *make_directories(void *arg)
+{
+	char path[64], byte;
+
+	for (int i = 0; read(asked[0], &byte, 1) == 1; i++) {
+		snprintf(path, sizeof(path), "%s/%d", own_fs.at, i);
+		if (mkdir(path, 0700) || write(done[1], &byte, 1) != 1)
+			break;
+	}
+	close(done[1]);
+	return arg;
+}
+
+static uint64_t wait_often(void)
+{
+	enum { TIMES = 5 };
+	int fd = open(own_fs.at, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	char byte = 0;
+
+	cr_assert_geq(fd, 0);
+	for (int i = 0; i < TIMES; i++) {
+		cr_assert_eq(ioctl(fd, FIFREEZE, 0), 0, "%s", strerror(errno));
+		cr_assert_eq(write(asked[1], &byte, 1), 1);
+		usleep(50000);
+		cr_assert_eq(ioctl(fd, FITHAW, 0), 0);
+		cr_assert_eq(read(done[0], &byte, 1), 1);
+	}
+	close(fd);
+	return TIMES;
+}
+
+static void end(void)
+{
+	teardown();
+	close(asked[1]); /* the thread is no longer in the file system */
+	remove_own_fs();
+}
+
+Test(contention, over_a_hold, .init = setup_unless_emulated, .fini = end)
+{
+	pthread_t thread;
+
+	cr_assert_eq(pipe2(asked, O_CLOEXEC) | pipe2(done, O_CLOEXEC), 0);
+	own_fs = make_file_system();
+	cr_assert_eq(pthread_create(&thread, NULL, make_directories, NULL), 0);
+	check_over_a_hold(&(struct held_work){
+		wait_often, "lock_contention_seconds", "type=\"percpu_rwsem\"", 4});
 }

@@ -12,6 +12,8 @@
 #define MODULE_UNDER_TEST module_files
 #include "tests/lib/testmodule.h"
 
+#include "tests/lib/testhold.h"
+
 enum { OPENS = 30, WRITES = 200, READS = 160, PIECES = 50, SYNCS = 40, PIECE = 1000 };
 
 static char at[] = "/tmp/tally-files-XXXXXX", path[sizeof(at) + 8];
@@ -190,10 +192,30 @@ static void check_times(void)
 	cr_assert_leq(ns, wall);
 }
 
+/* Each fsync is timed. */
+static uint64_t sync_often(void)
+{
+	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+	cr_assert_geq(fd, 0);
+	for (int i = 0; i < SYNCS; i++)
+		cr_assert_eq(fsync(fd), 0);
+	close(fd);
+	return SYNCS;
+}
+
+static void check_hold(void)
+{
+	unlink(path);
+	check_over_a_hold(&(struct held_work){
+		sync_often, "file_operation_seconds", "fs=\"ramfs\",op=\"fsync\"", 0});
+}
+
 /* All in one: to load a module takes long in an emulated machine. */
 Test(files, known_operations, .init = setup_files, .fini = teardown_files)
 {
 	check_operations();
 	check_failures();
 	check_times();
+	check_hold();
 }

@@ -7,7 +7,10 @@
 #include <sys/vfs.h>
 
 #define MODULE_UNDER_TEST module_fsync
+#include "tests/lib/testdisk.h"
 #include "tests/lib/testmodule.h"
+
+#include "tests/lib/testhold.h"
 
 #define EXT4_MAGIC 0xEF53
 
@@ -72,4 +75,32 @@ Test(fsync, known_calls, .init = setup, .fini = teardown)
 		cr_assert(data_ns <= data_wall && data_ns >= data_wall / 2);
 	cr_assert_eq(value("ext4_fsync_errors", NULL, SERIES_VALUE), 0);
 	cr_assert_eq(value("ext4_fsync_unknown", NULL, SERIES_VALUE), 0);
+}
+
+static uint64_t sync_own(void)
+{
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/file", own_fs.at);
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	cr_assert_geq(fd, 0);
+	sync_often(fd, fsync, CALLS);
+	close(fd);
+	return CALLS;
+}
+
+static void end(void)
+{
+	teardown();
+	remove_own_fs();
+}
+
+Test(fsync, over_a_hold, .init = setup_unless_emulated, .fini = end)
+{
+	char labels[64];
+
+	own_fs = make_file_system();
+	snprintf(labels, sizeof(labels), "device=\"%s\"", own_fs.disk.name);
+	check_over_a_hold(&(struct held_work){sync_own, "ext4_fsync_seconds", labels, 0});
 }

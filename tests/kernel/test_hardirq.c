@@ -14,6 +14,8 @@
 #define MODULE_UNDER_TEST module_hardirq
 #include "tests/lib/testmodule.h"
 
+#include "tests/lib/testhold.h"
+
 enum { LINES = 64, WRITES = 100, BLOCK = 4096 };
 
 struct interrupt {
@@ -135,4 +137,9 @@ Test(hardirq, time_is_less_than_there_was, .init = setup, .fini = teardown)
 	printf("%lu handlers took %lu us of %lu\n", n, ns / 1000, wall / 1000);
 	cr_assert_gt(ns, n * 100);
 	cr_assert_lt(ns, wall * (uint64_t)sysconf(_SC_NPROCESSORS_CONF));
+}
+
+Test(hardirq, begins_are_detached_before_ends, .init = setup_unless_emulated, .fini = teardown)
+{
+	check_begins_go_first("tally_hardirq_entry", "tally_hardirq_exit", work, WRITES / 2);
 }

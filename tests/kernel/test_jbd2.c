@@ -7,6 +7,8 @@
 #include "tests/lib/testdisk.h"
 #include "tests/lib/testmodule.h"
 
+#include "tests/lib/testhold.h"
+
 enum { COMMITS = 40 };
 
 /* "8 transactions (8 requested), each up to 16384 blocks" */
@@ -74,4 +76,31 @@ Test(jbd2, commits_are_those_of_the_kernel, .init = setup_unless_emulated, .fini
 	cr_assert_gt(ns, wall / 4);
 	cr_assert_lt(ns, wall);
 	cr_assert_eq(value("jbd2_unknown_commits", NULL, SERIES_VALUE), 0);
+}
+
+static uint64_t commit_own(void)
+{
+	uint64_t n = kernel_commits(own_fs.disk.name);
+	char path[64];
+
+	snprintf(path, sizeof(path), "%s/file", own_fs.at);
+	unlink(path); /* what is not new to a file is no transaction */
+	commit_often(own_fs.at);
+	usleep(100000);
+	return kernel_commits(own_fs.disk.name) - n;
+}
+
+static void end(void)
+{
+	teardown();
+	remove_own_fs();
+}
+
+Test(jbd2, over_a_hold, .init = setup_unless_emulated, .fini = end)
+{
+	char labels[96];
+
+	own_fs = make_file_system();
+	snprintf(labels, sizeof(labels), "device=\"%s\"", own_fs.disk.name);
+	check_over_a_hold(&(struct held_work){commit_own, "jbd2_commit_seconds", labels, 0});
 }

@@ -9,113 +9,126 @@
 #include <sys/wait.h>
 
 #define MODULE_UNDER_TEST module_reclaim
+#include "tests/lib/testcgroup.h"
 #include "tests/lib/testdisk.h"
 #include "tests/lib/testmodule.h"
 
+#include "tests/lib/testhold.h"
+
+#define CGROUP "kind=\"cgroup\""
+
 enum { LIMIT = 16 << 20, DISK = 96 << 20, PIECE = 1 << 20 };
 
-static char cgroup[128];
-static bool v1;
+/* The disk less the limit has to go, at most 2 MiB at a time. */
+enum { LEAST = (DISK - LIMIT) / (2 << 20) };
 
-static bool write_text(const char *dir, const char *name, const char *text)
+static struct disk disk;
+
+static bool read_all(const struct disk *d)
 {
-	char file[200];
+	static char piece[PIECE];
+	char path[32];
 	int fd;
-	bool good;
 
-	snprintf(file, sizeof(file), "%s/%s", dir, name);
-	fd = open(file, O_WRONLY | O_CLOEXEC);
-	good = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
-	if (fd >= 0)
-		close(fd);
-	return good;
+	snprintf(path, sizeof(path), "/dev/%s", d->name);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	for (int i = 0; i < DISK / PIECE; i++)
+		if (read(fd, piece, PIECE) != PIECE)
+			return false;
+	return !close(fd);
 }
 
-/* With a limit of its own, in whichever hierarchy has the memory controller. */
-static void make_cgroup(void)
-{
-	char limit[32];
+static int asked[2], done[2];
+static pid_t reader;
 
-	v1 = access("/sys/fs/cgroup/memory/memory.limit_in_bytes", F_OK) == 0;
-	if (!v1)
-		write_text("/sys/fs/cgroup", "cgroup.subtree_control", "+memory");
-	snprintf(cgroup, sizeof(cgroup), "/sys/fs/cgroup/%stally-reclaim-%d", v1 ? "memory/" : "",
-		(int)getpid());
-	cr_assert_eq(mkdir(cgroup, 0755), 0, "%s: %s", cgroup, strerror(errno));
-	snprintf(limit, sizeof(limit), "%d", LIMIT);
-	cr_assert(write_text(cgroup, v1 ? "memory.limit_in_bytes" : "memory.max", limit));
-}
-
-static void remove_cgroup(void)
+/* A task in the cgroup that reads the disk as often as it is asked to. */
+static void start_reader(const struct disk *d)
 {
-	for (int i = 0; i < 100 && rmdir(cgroup) < 0 && errno == EBUSY; i++)
-		usleep(10000);
+	char byte;
+
+	cr_assert_eq(pipe2(asked, O_CLOEXEC) | pipe2(done, O_CLOEXEC), 0);
+	reader = fork();
+	cr_assert_geq(reader, 0);
+	if (reader)
+		return;
+	close(asked[1]);
+	teardown(); /* else programs stay attached by the descriptors that it has got */
+	if (!memory_cgroup_write("cgroup.procs", "0"))
+		_exit(1);
+	while (read(asked[0], &byte, 1) == 1)
+		if (!read_all(d) || write(done[1], &byte, 1) != 1)
+			_exit(2);
+	_exit(0);
 }
 
 /* What was read is in the cache, and must go for what comes. Returns in ns how long it took. */
-static uint64_t read_in_cgroup(const struct disk *d)
+static uint64_t read_in_cgroup(void)
 {
 	uint64_t begin = clock_monotonic_ns();
-	pid_t pid = fork();
-	int status;
+	char byte = 0;
 
-	cr_assert_geq(pid, 0);
-	if (!pid) {
-		static char piece[PIECE];
-		char path[32];
-		int fd;
-
-		if (!write_text(cgroup, "cgroup.procs", "0"))
-			_exit(1);
-		snprintf(path, sizeof(path), "/dev/%s", d->name);
-		fd = open(path, O_RDONLY | O_CLOEXEC);
-		for (int i = 0; i < DISK / PIECE; i++)
-			if (read(fd, piece, PIECE) != PIECE)
-				_exit(2);
-		_exit(0);
-	}
-	cr_assert_eq(waitpid(pid, &status, 0), pid);
-	cr_assert_eq(status, 0);
+	cr_assert_eq(write(asked[1], &byte, 1), 1);
+	cr_assert_eq(read(done[0], &byte, 1), 1);
 	return clock_monotonic_ns() - begin;
 }
 
-static uint64_t runs(const char *program)
+static void setup_reader(void)
 {
-	char labels[64];
-
-	snprintf(labels, sizeof(labels), "program=\"%s\"", program);
-	return value("bpf_program_runs", labels, SERIES_VALUE);
+	make_space("128m"); /* the disk is one hole, which older kernels fill when it is read */
+	disk = make_disk(0, DISK);
+	memory_cgroup_make("tally-reclaim", LIMIT);
+	start_reader(&disk);
+	close(done[1]);
 }
 
-Test(reclaim, a_cgroup_at_its_limit, .init = setup, .fini = teardown)
+/* Also if the test has failed. */
+static void end(void)
+{
+	teardown();
+	close(asked[1]);
+	if (reader > 0)
+		waitpid(reader, NULL, 0);
+	memory_cgroup_remove();
+	remove_disk(&disk);
+	remove_space();
+}
+
+Test(reclaim, a_cgroup_at_its_limit, .init = setup, .fini = end)
 {
 	uint64_t begins, ends, stalls, ns, wall;
-	struct disk d;
 
-	make_space("128m"); /* the disk is one hole, which older kernels fill when it is read */
-	d = make_disk(0, DISK);
-	make_cgroup();
-	poll_producer();
-	begins = runs("tally_memcg_begin");
-	ends = runs("tally_memcg_end");
-	stalls = value("memory_stall_seconds", "kind=\"cgroup\"", SERIES_BUCKET);
-	ns = value("memory_stall_seconds", "kind=\"cgroup\"", SERIES_SUM);
-	wall = read_in_cgroup(&d);
-	poll_producer();
-	begins = runs("tally_memcg_begin") - begins;
-	ends = runs("tally_memcg_end") - ends;
-	stalls = value("memory_stall_seconds", "kind=\"cgroup\"", SERIES_BUCKET) - stalls;
-	ns = value("memory_stall_seconds", "kind=\"cgroup\"", SERIES_SUM) - ns;
-	remove_cgroup();
-	remove_disk(&d);
-	remove_space();
+	setup_reader();
+	begins = runs_of("tally_memcg_begin");
+	ends = runs_of("tally_memcg_end");
+	stalls = value("memory_stall_seconds", CGROUP, SERIES_BUCKET);
+	ns = value("memory_stall_seconds", CGROUP, SERIES_SUM);
+	wall = read_in_cgroup();
+	begins = runs_of("tally_memcg_begin") - begins;
+	ends = runs_of("tally_memcg_end") - ends;
+	stalls = value("memory_stall_seconds", CGROUP, SERIES_BUCKET) - stalls;
+	ns = value("memory_stall_seconds", CGROUP, SERIES_SUM) - ns;
 	printf("%lu begun, %lu ended, %lu counted: %lu of %lu us\n", begins, ends, stalls,
 		ns / 1000, wall / 1000);
-	/* at least the disk less the limit had to go, at most 2 MiB at a time */
-	cr_assert_geq(begins, (DISK - LIMIT) / (2 << 20));
+	cr_assert_geq(begins, LEAST);
 	cr_assert_eq(begins, stalls);
 	cr_assert_geq(ends, stalls);
 	cr_assert_gt(ns, 0);
 	cr_assert_lt(ns, wall);
 	cr_assert_eq(value("memory_unknown_stalls", NULL, SERIES_VALUE), 0);
+}
+
+/* How often it was begun, where that can be seen. */
+static uint64_t read_held(void)
+{
+	uint64_t begins = runs_of("tally_memcg_begin");
+
+	read_in_cgroup();
+	begins = runs_of("tally_memcg_begin") - begins;
+	return begins ? begins : LEAST;
+}
+
+Test(reclaim, over_a_hold, .init = setup_unless_emulated, .fini = end)
+{
+	setup_reader();
+	check_over_a_hold(&(struct held_work){read_held, "memory_stall_seconds", CGROUP, 0});
 }

@@ -8,6 +8,8 @@
 #define MODULE_UNDER_TEST module_softirq
 #include "tests/lib/testmodule.h"
 
+#include "tests/lib/testhold.h"
+
 static int packets(void)
 {
 	return clocks_are_real() ? 200000 : 20000;
@@ -123,34 +125,12 @@ Test(softirq, series_have_the_names_of_proc, .init = setup, .fini = teardown)
 	cr_assert_eq(value("softirq_seconds", "type=\"no_such\"", SERIES_VALUE), 0);
 }
 
-static uint64_t runs(const char *program)
+static void send_some(void)
 {
-	char labels[64];
-
-	snprintf(labels, sizeof(labels), "program=\"%s\"", program);
-	poll_producer();
-	return value("bpf_program_runs", labels, SERIES_VALUE);
+	send_packets(1000);
 }
 
-/* What has begun ends before the program goes that would see it. */
 Test(softirq, begins_are_detached_before_ends, .init = setup, .fini = teardown)
 {
-	uint64_t entries, exits;
-
-	cr_assert_eq(module_set_level(&producer, BUDGET_HELD), 0);
-	send_packets(10); /* runs on other CPUs are over */
-	entries = runs("tally_softirq_entry");
-	exits = runs("tally_softirq_exit");
-	send_packets(1000);
-	cr_assert_eq(runs("tally_softirq_entry"), entries);
-	cr_assert_geq(runs("tally_softirq_exit"), exits + 1000);
-	cr_assert_eq(module_set_level(&producer, BUDGET_HELD), 0);
-	send_packets(10);
-	exits = runs("tally_softirq_exit");
-	send_packets(1000);
-	cr_assert_eq(runs("tally_softirq_exit"), exits);
-	cr_assert_eq(module_set_level(&producer, BUDGET_WHOLE), 0);
-	send_packets(1000);
-	cr_assert_geq(runs("tally_softirq_entry"), entries + 1000);
-	cr_assert_geq(runs("tally_softirq_exit"), exits + 1000);
+	check_begins_go_first("tally_softirq_entry", "tally_softirq_exit", send_some, 1000);
 }

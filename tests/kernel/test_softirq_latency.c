@@ -9,6 +9,8 @@
 #define MODULE_UNDER_TEST module_softirq_latency
 #include "tests/lib/testmodule.h"
 
+#include "tests/lib/testhold.h"
+
 enum { PACKETS = 20000 };
 
 static void send_packets(int n)
@@ -53,4 +55,15 @@ Test(softirq_latency, packets, .init = setup, .fini = teardown)
 	cr_assert_leq(n, served);
 	cr_assert_gt(ns, 0);
 	cr_assert_lt(ns, wall * (uint64_t)sysconf(_SC_NPROCESSORS_CONF));
+}
+
+static void send_some(void)
+{
+	send_packets(1000);
+}
+
+Test(softirq_latency, begins_are_detached_before_ends, .init = setup_unless_emulated,
+	.fini = teardown)
+{
+	check_begins_go_first("tally_softirq_raise", "tally_softirq_served", send_some, 900);
 }

@@ -42,7 +42,8 @@ static bool cgroup_remove_dir(const char *dir)
 
 static const char *cgroup_root(void)
 {
-	return access(CGROUP_MOUNT "/unified/cgroup.procs", F_OK) ? CGROUP_MOUNT : CGROUP_MOUNT "/unified";
+	return access(CGROUP_MOUNT "/unified/cgroup.procs", F_OK) ? CGROUP_MOUNT
+								  : CGROUP_MOUNT "/unified";
 }
 
 /* Moves this process. */
