@@ -14,14 +14,15 @@ start_tallyd tallyd --interval 100ms --producers sched,softirq,ended,tasks,proc
 PID=$(pid_of tallyd)
 
 # A cgroup with CPU accounting, of whichever version there is.
-for dir in /sys/fs/cgroup/cpuacct /sys/fs/cgroup; do
-	mkdir "$dir/tally-cost.$$" 2>/dev/null || continue
-	GROUP=$dir/tally-cost.$$
-	on_exit "rmdir '$GROUP' 2>/dev/null"
-	[ -r "$GROUP/cpuacct.usage" ] || [ -r "$GROUP/cpu.stat" ] && break
-	GROUP=
+GROUP=
+# shellcheck disable=SC2013 # a mount point without blanks
+for dir in $(awk '$3 == "cgroup2" || ($3 == "cgroup" && $4 ~ /cpuacct/) { print $2 }' /proc/mounts); do
+	mkdir "$dir/tally-cost.$$" 2>/dev/null && GROUP=$dir/tally-cost.$$ && break
 done
-[ -z "${GROUP:-}" ] || echo "$PID" >"$GROUP/cgroup.procs"
+if [ -n "$GROUP" ]; then
+	on_exit "rmdir '$GROUP'"
+	echo "$PID" >"$GROUP/cgroup.procs" || fail "$GROUP takes no process"
+fi
 
 group_usage()
 {
@@ -45,14 +46,14 @@ agrees()
 sleep 0.5
 own_before=$(own_ns)
 process_before=$(cut -d ' ' -f 1 "/proc/$PID/schedstat")
-[ -z "${GROUP:-}" ] || group_before=$(group_usage)
+[ -z "$GROUP" ] || group_before=$(group_usage)
 yes | head -c 3G | cat >/dev/null
 sleep 6
 own_after=$(own_ns)
 process_after=$(cut -d ' ' -f 1 "/proc/$PID/schedstat")
-[ -z "${GROUP:-}" ] || group_after=$(group_usage)
+[ -z "$GROUP" ] || group_after=$(group_usage)
 agrees process "$own_before" "$own_after" "$process_before" "$process_after"
-[ -z "${GROUP:-}" ] || agrees cgroup "$own_before" "$own_after" "$group_before" "$group_after"
+[ -z "$GROUP" ] || agrees cgroup "$own_before" "$own_after" "$group_before" "$group_after"
 
 # By producer: all of them, and together not more than the process.
 "$tally" cost --state-dir "$STATE" --json >"$T/cost" || fail "tally cost"
@@ -97,4 +98,5 @@ same "the kernel's statistics afterwards" "$(sysctl -n kernel.bpf_stats_enabled 
 grep -q '^proc ' "$T/table" && grep -q '^tally_softirq_entry ' "$T/table" || fail "the tables: $(cat "$T/table")"
 stop tallyd
 must_fail 1 "$tally" cost --state-dir "$STATE" --audit 1s
+[ -n "$GROUP" ] || skip "no cgroup hierarchy that can be written to"
 pass
