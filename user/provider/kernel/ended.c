@@ -87,21 +87,8 @@ static const struct seat_metric own_metrics[OWN_METRICS] = {
 		.unit = "",
 		.source = "the program",
 		.type = METRIC_COUNTER},
-	[OWN_RUNS] = {.name = "bpf_program_runs",
-		.help = "Runs of one of tally's BPF programs",
-		.unit = "",
-		.source = "counted by the program",
-		.type = METRIC_COUNTER,
-		.label = "program",
-		.value = "tally_ended"},
-	[OWN_NS] = {.name = "bpf_program_seconds",
-		.help = "CPU time of one of tally's BPF programs, estimated from one run of 1024",
-		.unit = "seconds",
-		.source = "the program reads the clock at its begin and end",
-		.type = METRIC_COUNTER,
-		.scale = -9,
-		.label = "program",
-		.value = "tally_ended"},
+	[OWN_RUNS] = {MODULE_PROGRAM_RUNS, .value = "tally_ended"},
+	[OWN_NS] = {MODULE_PROGRAM_SECONDS, .value = "tally_ended"},
 };
 
 struct sitter {

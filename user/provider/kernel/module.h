@@ -138,6 +138,16 @@ int module_attach(struct producer *p, bool attached);
 /* The descriptor of a map that an open module keeps, which owns it; -ENOENT if it keeps none of this name. */
 int module_map(const struct producer *p, const char *name);
 
+/* What a program says of itself, from its struct tally_own: for struct module_metric and struct seat_metric. */
+#define MODULE_PROGRAM_RUNS                                                                    \
+	.name = "bpf_program_runs", .unit = "", .help = "Runs of one of tally's BPF programs", \
+	.source = "counted by the program", .type = METRIC_COUNTER, .label = "program"
+#define MODULE_PROGRAM_SECONDS                                                                \
+	.name = "bpf_program_seconds", .unit = "seconds",                                     \
+	.help = "CPU time of one of tally's BPF programs, estimated from one run of 1024",    \
+	.source = "the program reads the clock at its begin and end", .type = METRIC_COUNTER, \
+	.scale = -9, .label = "program"
+
 /* Metrics that every module has, about its programs: for people. */
 extern const struct module_metric module_own_metrics[];
 extern const size_t module_own_metrics_n;
