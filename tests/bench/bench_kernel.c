@@ -12,6 +12,7 @@
  */
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
+#include <dirent.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <pthread.h>
@@ -299,11 +300,12 @@ static void measure(struct bench *b, struct set *s, const struct work *w, bool l
 
 /* --- peers --------------------------------------------------------------------------------------- */
 
-#define PEER_STARTS 4
-#define PEER_WAIT_S 60
-#define PEER_STEADY 5 /* tenths of a second without a further program: all are there */
-#define PEER_ARGS   5
-#define PMDABPF     "tests/bench/peer_pmdabpf.sh"
+#define PEER_STARTS   4
+#define PEER_WAIT_S   60
+#define PEER_STEADY   5 /* tenths of a second without a further program: all are there */
+#define PEER_ARGS     5
+#define PEER_PROGRAMS 64
+#define PMDABPF       "tests/bench/peer_pmdabpf.sh"
 
 static const struct peer {
 	const char *name;
@@ -341,28 +343,89 @@ static void require_peers(void)
 		}
 }
 
-static unsigned programs_in_kernel(void)
-{
-	unsigned n = 0;
+/* Numbers of BPF programs. */
+struct programs {
+	uint32_t ids[PEER_PROGRAMS];
+	size_t n;
+};
 
-	for (uint32_t id = 0; bpf_prog_get_next_id(id, &id) == 0;)
-		n++;
-	return n;
+static void add_program(struct programs *all, uint32_t id)
+{
+	for (size_t i = 0; i < all->n; i++)
+		if (all->ids[i] == id)
+			return;
+	if (all->n < PEER_PROGRAMS)
+		all->ids[all->n++] = id;
 }
 
-/* Waits for programs to come, and no more of them; false: none did. */
-static bool wait_for_programs(unsigned before)
+/* Those that a process has descriptors of, or of a link to them. */
+static void add_programs_of(struct programs *all, const char *pid)
 {
-	unsigned last = before, steady = 0;
+	char path[600], line[128];
+	const struct dirent *e;
+	unsigned id;
+	DIR *d;
+
+	snprintf(path, sizeof(path), "/proc/%s/fdinfo", pid);
+	d = opendir(path);
+	while (d && (e = readdir(d))) {
+		FILE *f;
+
+		snprintf(path, sizeof(path), "/proc/%s/fdinfo/%s", pid, e->d_name);
+		f = fopen(path, "re");
+		while (f && fgets(line, sizeof(line), f))
+			if (sscanf(line, "prog_id: %u", &id) == 1)
+				add_program(all, id);
+		if (f)
+			fclose(f);
+	}
+	if (d)
+		closedir(d);
+}
+
+/* Those of a peer: of all processes of its group. */
+static struct programs programs_of(pid_t group)
+{
+	struct programs all = {.n = 0};
+	DIR *d = opendir("/proc");
+	const struct dirent *e;
+
+	while (d && (e = readdir(d)))
+		if (atoi(e->d_name) > 0 && getpgid(atoi(e->d_name)) == group)
+			add_programs_of(&all, e->d_name);
+	if (d)
+		closedir(d);
+	return all;
+}
+
+/* Waits for programs of a peer to come, and no more of them; none: none did. */
+static struct programs wait_for_programs(pid_t group)
+{
+	struct programs now = {.n = 0};
+	size_t last = 0, steady = 0;
 
 	for (int i = 0; i < PEER_WAIT_S * 10 && steady < PEER_STEADY; i++) {
-		unsigned now = programs_in_kernel();
-
-		steady = now > before && now == last ? steady + 1 : 0;
-		last = now;
+		now = programs_of(group);
+		steady = now.n && now.n == last ? steady + 1 : 0;
+		last = now.n;
 		usleep(100000);
 	}
-	return steady == PEER_STEADY;
+	if (steady < PEER_STEADY)
+		now.n = 0;
+	return now;
+}
+
+static bool any_in_kernel(const struct programs *all)
+{
+	for (size_t i = 0; i < all->n; i++) {
+		int fd = bpf_prog_get_fd_by_id(all->ids[i]);
+
+		if (fd >= 0) {
+			close(fd);
+			return true;
+		}
+	}
+	return false;
 }
 
 /* bpftrace looks for tracepoints in a file system that is not mounted everywhere: it is for the peer alone. */
@@ -377,14 +440,15 @@ static void mount_tracing(void)
 		mount("none", "/sys/kernel/tracing", "tracefs", 0, NULL);
 }
 
-static pid_t start_peer(const struct peer *p)
+/* In a process group of its own. */
+static pid_t start_peer(const struct peer *p, struct programs *ret)
 {
-	unsigned before = programs_in_kernel();
 	pid_t pid = fork();
 
 	if (!pid) {
 		int null = open("/dev/null", O_RDWR);
 
+		setpgid(0, 0);
 		mount_tracing();
 		for (int fd = 0; fd < 3; fd++)
 			dup2(null, fd);
@@ -394,7 +458,8 @@ static pid_t start_peer(const struct peer *p)
 	}
 	if (pid < 0)
 		abort();
-	if (!wait_for_programs(before)) {
+	*ret = wait_for_programs(pid);
+	if (!ret->n) {
 		fprintf(stderr, "%s: no program of it comes to the kernel (%s)\n", p->name,
 			p->args[0]);
 		kill(pid, SIGKILL);
@@ -403,7 +468,7 @@ static pid_t start_peer(const struct peer *p)
 	return pid;
 }
 
-static void end_peer(pid_t pid, unsigned before)
+static void end_peer(pid_t pid, const struct programs *programs)
 {
 	bool gone = false;
 
@@ -416,7 +481,7 @@ static void end_peer(pid_t pid, unsigned before)
 		kill(pid, SIGKILL);
 		waitpid(pid, NULL, 0);
 	}
-	for (int i = 0; i < 100 && programs_in_kernel() > before; i++)
+	for (int i = 0; i < 100 && any_in_kernel(programs); i++)
 		usleep(50000);
 }
 
@@ -428,17 +493,17 @@ static void measure_peer(struct bench *b, const struct peer *p)
 
 	for (int start = 0; start < PEER_STARTS; start++) {
 		int end = PAIRS * (start + 1) / PEER_STARTS;
-		unsigned before = programs_in_kernel();
+		struct programs programs;
 		pid_t pid;
 
 		block(w);
 		for (int i = done; i < end; i++)
 			off[i] = block(w);
-		pid = start_peer(p);
+		pid = start_peer(p, &programs);
 		block(w);
 		for (int i = done; i < end; i++)
 			more[i] = block(w) - off[i];
-		end_peer(pid, before);
+		end_peer(pid, &programs);
 		done = end;
 	}
 	put_pairs(b, p->name, w, off, more, false);
