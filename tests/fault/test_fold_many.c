@@ -69,7 +69,7 @@ static void live(void)
 static uint64_t total_of(const struct program *p)
 {
 	for (size_t i = 0; i < p->nmetrics; i++)
-		if (!strcmp(p->metrics[i].name, "requests"))
+		if (!strcmp(program_metric(p, i).name, "requests"))
 			return p->folded ? p->folded[p->metrics[i].first] : 0;
 	return 0;
 }

@@ -128,8 +128,8 @@ static void get_totals(const struct opened *o, struct totals *t)
 
 		for (size_t i = 0; program && program->folded && i < program->nmetrics; i++)
 			for (unsigned m = 0; m < METRICS; m++)
-				if (!strcmp(program->metrics[i].name, metric_list[m].name) &&
-					!strcmp(program->metrics[i].labels,
+				if (!strcmp(program_metric(program, i).name, metric_list[m].name) &&
+					!strcmp(program_metric(program, i).labels,
 						metric_list[m].labels))
 					t->v[p][m] += program->folded[program->metrics[i].first];
 	}

@@ -34,15 +34,45 @@ static const struct program_metric living_metric = {
 	.cells = 1,
 };
 
+static char *text_make(uint8_t type, const char *name, const char *labels)
+{
+	size_t n = strlen(name) + 1, m = strlen(labels) + 1;
+	char *text;
+
+	if (type != TALLY_TYPE_INFO)
+		return text_dup(labels);
+	text = malloc(n + m);
+	if (text) {
+		memcpy(text, name, n);
+		memcpy(text + n, labels, m);
+	}
+	return text;
+}
+
+static void text_drop(uint8_t type, char *text)
+{
+	if (type == TALLY_TYPE_INFO)
+		free(text);
+	else
+		text_free(text);
+}
+
+static const char *entry_name(const struct program *p, const struct program_entry *e)
+{
+	return e->type == TALLY_TYPE_INFO ? e->text : p->group.schema.series[e->first].name;
+}
+
+static const char *entry_labels(const struct program_entry *e)
+{
+	return e->type == TALLY_TYPE_INFO ? e->text + strlen(e->text) + 1 : e->text;
+}
+
 static void program_free(struct program *p)
 {
 	if (!p)
 		return;
-	for (size_t i = 0; i < p->nmetrics; i++) {
-		if (p->metrics[i].type == TALLY_TYPE_INFO)
-			free((char *)p->metrics[i].name);
-		text_free((char *)p->metrics[i].labels);
-	}
+	for (size_t i = 0; i < p->nmetrics; i++)
+		text_drop(p->metrics[i].type, p->metrics[i].text);
 	group_release(&p->group);
 	free(p->metrics);
 	free(p->folded);
@@ -190,9 +220,10 @@ static uint64_t hash_metric(const char *name, const char *labels)
 	return labels ? hash_index(h, labels, strlen(labels)) : h;
 }
 
-static bool is_metric(const struct program_entry *e, const char *name, const char *labels)
+static bool is_metric(const struct program *p, const struct program_entry *e, const char *name,
+	const char *labels)
 {
-	return !strcmp(e->name, name) && (!labels || !strcmp(e->labels, labels));
+	return !strcmp(entry_name(p, e), name) && (!labels || !strcmp(entry_labels(e), labels));
 }
 
 /*
@@ -203,7 +234,7 @@ static uint32_t *find_slot(const struct program *p, const char *name, const char
 {
 	size_t at = hash_metric(name, labels) & (p->nslots - 1);
 
-	while (p->slots[at] && !is_metric(&p->metrics[p->slots[at] - 1], name, labels))
+	while (p->slots[at] && !is_metric(p, &p->metrics[p->slots[at] - 1], name, labels))
 		at = (at + 1) & (p->nslots - 1);
 	return &p->slots[at];
 }
@@ -217,7 +248,7 @@ static uint32_t *find_metric(
 {
 	uint32_t *named = *ret_named = find_slot(p, name, NULL);
 
-	if (!*named || is_metric(&p->metrics[*named - 1], name, labels))
+	if (!*named || is_metric(p, &p->metrics[*named - 1], name, labels))
 		return named;
 	return find_slot(p, name, labels);
 }
@@ -228,7 +259,7 @@ static void index_metric(struct program *p, uint32_t i)
 	uint32_t *named;
 
 	if (!(e->flags & PROGRAM_METRIC_RETIRED))
-		*find_metric(p, e->name, e->labels, &named) = i + 1;
+		*find_metric(p, entry_name(p, e), entry_labels(e), &named) = i + 1;
 }
 
 static void index_metrics(struct program *p)
@@ -261,8 +292,8 @@ struct program_metric program_metric(const struct program *p, size_t i)
 	const struct series *s = &p->group.schema.series[e->first];
 
 	return (struct program_metric){
-		.name = e->name,
-		.labels = e->labels,
+		.name = entry_name(p, e),
+		.labels = entry_labels(e),
 		.unit = s->unit,
 		.help = s->help,
 		.type = e->type,
@@ -395,10 +426,8 @@ static int add_metric(struct programs *ps, struct program *p, const struct progr
 {
 	size_t first = p->group.schema.n;
 	uint32_t count = series_count(m);
-	/* texts of which the schema has a copy are not copied again; it calls an info otherwise */
-	char *name = m->type == TALLY_TYPE_INFO ? strdup(m->name) : NULL;
-	char *labels = text_dup(m->labels);
-	int err = labels && (name || m->type != TALLY_TYPE_INFO) ? grow_metrics(p) : -ENOMEM;
+	char *text = text_make(m->type, m->name, m->labels);
+	int err = text ? grow_metrics(p) : -ENOMEM;
 
 	if (!err)
 		err = grow_values(p, first + count);
@@ -408,16 +437,14 @@ static int add_metric(struct programs *ps, struct program *p, const struct progr
 		err = add_series(p, m, i);
 	if (err) {
 		schema_shorten(&p->group.schema, first);
-		free(name);
-		text_free(labels);
+		text_drop(m->type, text);
 		return err;
 	}
 	memset(p->group.values + first, 0, count * sizeof(uint64_t));
 	if (p->folded)
 		memset(p->folded + first, 0, count * sizeof(uint64_t));
 	p->metrics[p->nmetrics] = (struct program_entry){
-		.name = name ? name : p->group.schema.series[first].name,
-		.labels = labels,
+		.text = text,
 		.first = (uint32_t)first,
 		.type = m->type,
 		.flags = m->flags,
@@ -453,34 +480,40 @@ static int retired_labels(const char *labels, uint32_t number, char **ret)
 	return err ? err : *ret ? 0 : -ENOMEM;
 }
 
+/* The text of a metric that is retired. */
+static int retired_text(const struct program *p, const struct program_entry *e, char **ret)
+{
+	char *labels;
+	int err = retired_labels(entry_labels(e), p->retired + 1, &labels);
+
+	if (err)
+		return err;
+	*ret = text_make(e->type, entry_name(p, e), labels);
+	text_free(labels);
+	return *ret ? 0 : -ENOMEM;
+}
+
 /* Its series keep their places and what they have come to, under another label. */
 static int retire_metric(struct program *p, size_t at)
 {
 	struct program_entry *e = &p->metrics[at];
+	struct series *series = p->group.schema.series + e->first;
 	uint32_t count = series_of(p, at);
-	char **labels = calloc(count + 1, sizeof(*labels));
-	int err = labels ? 0 : -ENOMEM;
+	char **labels = calloc(count, sizeof(*labels)), *text = NULL;
+	int err = labels ? retired_text(p, e, &text) : -ENOMEM;
 
-	for (uint32_t i = 0; i <= count && !err; i++) {
-		const char *old =
-			i < count ? p->group.schema.series[e->first + i].labels : e->labels;
-
-		err = retired_labels(old, p->retired + 1, &labels[i]);
-	}
-	for (uint32_t i = 0; i <= count && labels; i++) {
-		char **place = i < count ? &p->group.schema.series[e->first + i].labels
-					 : (char **)&e->labels;
-
-		if (err) {
-			text_free(labels[i]);
-			continue;
-		}
-		text_free(*place);
-		*place = labels[i];
+	for (uint32_t i = 0; i < count && !err; i++)
+		err = retired_labels(series[i].labels, p->retired + 1, &labels[i]);
+	for (uint32_t i = 0; i < count && labels; i++) {
+		text_free(err ? labels[i] : series[i].labels);
+		if (!err)
+			series[i].labels = labels[i];
 	}
 	free(labels);
+	text_drop(e->type, err ? text : e->text);
 	if (err)
 		return err;
+	e->text = text;
 	e->flags |= PROGRAM_METRIC_RETIRED;
 	p->retired++;
 	p->group.version++;
@@ -493,12 +526,12 @@ static int retire_name(struct program *p, const char *name)
 	int err = 0;
 
 	for (size_t i = 0; i < p->nmetrics; i++)
-		if (p->metrics[i].users && is_metric(&p->metrics[i], name, NULL))
+		if (p->metrics[i].users && is_metric(p, &p->metrics[i], name, NULL))
 			return -EEXIST;
 	for (size_t i = 0; i < p->nmetrics && !err; i++) {
 		const struct program_entry *e = &p->metrics[i];
 
-		if ((e->flags & PROGRAM_METRIC_RETIRED) || !is_metric(e, name, NULL))
+		if ((e->flags & PROGRAM_METRIC_RETIRED) || !is_metric(p, e, name, NULL))
 			continue;
 		err = p->retired < PROGRAM_RETIRED_MAX ? retire_metric(p, i) : -EEXIST;
 	}
@@ -518,9 +551,9 @@ static struct program_entry *entry_of(const struct program *p, uint32_t first)
 	return &p->metrics[low];
 }
 
-const struct program_entry *program_entry(const struct program *p, uint32_t first)
+struct program_metric program_metric_of(const struct program *p, uint32_t series)
 {
-	return entry_of(p, first);
+	return program_metric(p, (size_t)(entry_of(p, series) - p->metrics));
 }
 
 void program_hold(struct program *p, uint32_t first)

@@ -59,11 +59,11 @@ struct program_metric {
 #define PROGRAM_RETIRED_MAX    16u /* of a program; then the newer kind is left out instead */
 
 /*
- * A metric as the program has it, 32 bytes. Unit, help and scale are those of its first series, and so is the
- * name, but of an info. Series up to the next metric's first are its own.
+ * A metric as the program has it, 24 bytes: name, unit, help and scale are those of its first series (but the name
+ * of an info), and series up to the next metric's first are its own.
  */
 struct program_entry {
-	const char *name, *labels;
+	char *text; /* labels; of an info its name, a zero, and labels */
 	uint32_t first; /* its first series */
 	uint32_t users; /* segments that have it */
 	uint8_t type, flags; /* as in struct program_metric */
@@ -120,8 +120,8 @@ int program_find_metric(
 
 /* Metric i of the program, its texts borrowed. */
 struct program_metric program_metric(const struct program *p, size_t i);
-/* The metric whose first series this is. */
-const struct program_entry *program_entry(const struct program *p, uint32_t first);
+/* The metric that has this series. */
+struct program_metric program_metric_of(const struct program *p, uint32_t series);
 /* Room for totals of the dead: -ENOMEM if there is none. Then it has them, and they may be added to. */
 int program_make_folded(struct program *p);
 /* A segment has that metric; and has it no more. */

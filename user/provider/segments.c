@@ -208,13 +208,13 @@ static int write_fold(struct segments *s, struct entry *e)
 static size_t say_counter(const struct program *p, uint32_t series, uint64_t value,
 	const char *before, char *out, size_t size)
 {
-	const struct program_entry *m = program_entry(p, series);
+	const struct program_metric m = program_metric_of(p, series);
 	char text[96];
 	int n;
 
-	value_format(value, VALUE_U64, p->group.schema.series[series].scale, text, sizeof(text));
-	n = snprintf(out, size, *m->labels ? "%s%s{%s}=%s" : "%s%s%s=%s", before, m->name,
-		m->labels, text);
+	value_format(value, VALUE_U64, m.scale, text, sizeof(text));
+	n = snprintf(
+		out, size, *m.labels ? "%s%s{%s}=%s" : "%s%s%s=%s", before, m.name, m.labels, text);
 	if (n >= 0 && (size_t)n < size)
 		return (size_t)n;
 	*out = '\0';
