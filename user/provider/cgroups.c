@@ -33,9 +33,9 @@ struct known {
 };
 
 struct cgroups {
-	DIR *proc;
+	int proc;
 	uint32_t own_ns; /* 0: unknown, then nobody is looked for */
-	struct known known[KNOWN_MAX];
+	struct known *known; /* of KNOWN_MAX; NULL until there is one */
 	size_t n, next; /* next: to be replaced when all are in use */
 	uint64_t scan_after_ns;
 };
@@ -47,8 +47,8 @@ struct cgroups *cgroups_new(const char *proc_dir)
 
 	if (!c)
 		return NULL;
-	c->proc = proc_dir ? opendir(proc_dir) : NULL;
-	if (c->proc && fstatat(dirfd(c->proc), "self/ns/cgroup", &st, 0) == 0)
+	c->proc = proc_dir ? open(proc_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+	if (c->proc >= 0 && fstatat(c->proc, "self/ns/cgroup", &st, 0) == 0)
 		c->own_ns = (uint32_t)st.st_ino;
 	return c;
 }
@@ -57,8 +57,9 @@ void cgroups_free(struct cgroups *c)
 {
 	if (!c)
 		return;
-	if (c->proc)
-		closedir(c->proc);
+	if (c->proc >= 0)
+		close(c->proc);
+	free(c->known);
 	free(c);
 }
 
@@ -70,7 +71,7 @@ static bool read_proc(const struct cgroups *c, const char *pid, const char *file
 	int fd;
 
 	snprintf(path, sizeof(path), "%s/%s", pid, file);
-	fd = openat(dirfd(c->proc), path, O_RDONLY | O_CLOEXEC);
+	fd = openat(c->proc, path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return false;
 	n = read(fd, out, FILE_MAX - 1);
@@ -124,32 +125,41 @@ static void path_of(const char *text, char *out, size_t size)
 	}
 }
 
+/* Whether the process is the one that the segment speaks of. */
+static bool is_process(const struct cgroups *c, const struct segfile *seg, const char *pid)
+{
+	const struct tally_segment *h = &seg->header;
+	char text[FILE_MAX];
+	struct stat st;
+
+	return fstatat(c->proc, pid, &st, 0) == 0 && st.st_uid == seg->uid &&
+	       read_proc(c, pid, "stat", text) && began_at(text, h->start_ticks) &&
+	       read_proc(c, pid, "status", text) && has_inner_pid(text, h->pid);
+}
+
 /* The process that the segment speaks of, if it lives: its path and its id as we see them. */
 static bool find_process(
 	const struct cgroups *c, const struct segfile *seg, char *out, size_t size, char pid[24])
 {
-	const struct tally_segment *h = &seg->header;
+	int fd = openat(c->proc, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *proc = fd < 0 ? NULL : fdopendir(fd);
 	const struct dirent *d;
 	char text[FILE_MAX];
-	struct stat st;
+	bool found = false;
 
-	rewinddir(c->proc);
-	while ((d = readdir(c->proc))) {
-		if (d->d_name[0] < '1' || d->d_name[0] > '9')
-			continue;
-		if (fstatat(dirfd(c->proc), d->d_name, &st, 0) < 0 || st.st_uid != seg->uid)
-			continue;
-		if (!read_proc(c, d->d_name, "stat", text) || !began_at(text, h->start_ticks))
-			continue;
-		if (!read_proc(c, d->d_name, "status", text) || !has_inner_pid(text, h->pid))
-			continue;
-		if (!read_proc(c, d->d_name, "cgroup", text))
+	if (!proc && fd >= 0)
+		close(fd);
+	while (proc && !found && (d = readdir(proc))) {
+		if (d->d_name[0] < '1' || d->d_name[0] > '9' || !is_process(c, seg, d->d_name) ||
+			!read_proc(c, d->d_name, "cgroup", text))
 			continue;
 		path_of(text, out, size);
 		snprintf(pid, 24, "%.23s", d->d_name);
-		return true;
+		found = true;
 	}
-	return false;
+	if (proc)
+		closedir(proc);
+	return found;
 }
 
 static struct known *find_known(struct cgroups *c, uid_t uid, uint32_t ns)
@@ -171,8 +181,13 @@ static struct known *find_known(struct cgroups *c, uid_t uid, uint32_t ns)
 
 static struct known *add_known(struct cgroups *c, uid_t uid, uint32_t ns)
 {
-	struct known *k = c->n < KNOWN_MAX ? &c->known[c->n++] : &c->known[c->next++ % KNOWN_MAX];
+	struct known *k;
 
+	if (!c->known)
+		c->known = calloc(KNOWN_MAX, sizeof(*c->known));
+	if (!c->known)
+		return NULL;
+	k = c->n < KNOWN_MAX ? &c->known[c->n++] : &c->known[c->next++ % KNOWN_MAX];
 	*k = (struct known){.uid = uid, .ns = ns};
 	return k;
 }
@@ -191,6 +206,8 @@ static struct known *scan(struct cgroups *c, const struct segfile *seg)
 		if (inner)
 			*inner = '\0';
 		k = add_known(c, seg->uid, seg->header.cgroup_ns);
+	}
+	if (k) {
 		snprintf(k->path, sizeof(k->path), "%s", path);
 		snprintf(k->pid, sizeof(k->pid), "%s", pid);
 		k->start_ticks = seg->header.start_ticks;
@@ -205,7 +222,7 @@ void cgroups_find(struct cgroups *c, const struct segfile *seg, char *out, size_
 	uint32_t ns = seg->header.cgroup_ns;
 	const struct known *k = NULL;
 
-	if (c->proc && c->own_ns && ns && ns != c->own_ns) {
+	if (c->own_ns && ns && ns != c->own_ns) {
 		k = find_known(c, seg->uid, ns);
 		if (!k)
 			k = scan(c, seg);

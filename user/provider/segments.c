@@ -298,8 +298,8 @@ static void bury(struct segments *s, struct entry *e)
 {
 	struct fold_id id = entry_id(e);
 
-	if (e->name && segfile_still_named(e->seg, dirfd(s->dir), e->name) &&
-		unlinkat(dirfd(s->dir), e->name, 0) < 0 && errno != ENOENT) {
+	if (e->name && segfile_still_named(e->seg, s->dir, e->name) &&
+		unlinkat(s->dir, e->name, 0) < 0 && errno != ENOENT) {
 		if (segments_may_log(s))
 			diag_warning("%s/%s is folded, but can't be removed: %s", s->path, e->name,
 				strerror(errno));
@@ -349,7 +349,7 @@ static void measure_space(struct segments *s)
 {
 	struct statvfs st;
 
-	if (fstatvfs(dirfd(s->dir), &st) < 0)
+	if (fstatvfs(s->dir, &st) < 0)
 		return;
 	s->stats.bytes = (uint64_t)st.f_blocks * st.f_frsize;
 	s->stats.bytes_free = (uint64_t)st.f_bavail * st.f_frsize;
@@ -392,8 +392,10 @@ static void segments_close(struct producer *p)
 		entry_release(&s->entries[i]);
 	free(s->entries);
 	free(s->slots);
-	if (s->dir)
-		closedir(s->dir);
+	if (s->list)
+		closedir(s->list);
+	if (s->dir >= 0)
+		close(s->dir);
 	buf_release(&s->scratch);
 	free(s->words);
 	fold_close(s->fold);
@@ -426,10 +428,10 @@ static int segments_open(struct producer *p, const struct provider_env *env, str
 	s->living_max = fd_budget();
 	s->path = strdup(env->segment_dir);
 	s->cgroups = cgroups_new(env->proc_dir);
-	s->dir = opendir(env->segment_dir);
-	if (!s->path || !s->dir || !s->cgroups)
-		err = err_set(e, s->dir ? -ENOMEM : -errno, "%s: %s", env->segment_dir,
-			strerror(s->dir ? ENOMEM : errno));
+	s->dir = open(env->segment_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (!s->path || s->dir < 0 || !s->cgroups)
+		err = err_set(e, s->dir < 0 ? -errno : -ENOMEM, "%s: %s", env->segment_dir,
+			strerror(s->dir < 0 ? errno : ENOMEM));
 	else
 		err = fold_open(
 			env->state_dir, env->boot_id, s->read_only, &s->programs, &s->fold, e);

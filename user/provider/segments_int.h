@@ -43,11 +43,11 @@ struct entry {
 };
 
 struct segments {
-	DIR *dir;
+	int dir;
+	DIR *list; /* while it is being listed: it has a buffer */
 	char *path; /* for messages */
 	bool read_only;
 	bool rescan; /* work was left over */
-	bool listing; /* the directory is being listed, and has not come to its end */
 	bool all_done; /* nothing was left over in this listing so far */
 	bool complete; /* the directory has been listed to its end once */
 	bool retained; /* ... and every file of it was dealt with once */

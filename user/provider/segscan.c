@@ -153,7 +153,7 @@ static void explain_denied(const struct segments *s, const char *name, struct er
 {
 	struct stat st;
 
-	if (fstatat(dirfd(s->dir), name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+	if (fstatat(s->dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return;
 	err_set(e, -EACCES,
 		"it belongs to uid %u and gid %u with mode %04o, and we run as uid %u and gid %u; "
@@ -251,7 +251,7 @@ static int link_entry(struct segments *s, struct entry *same, struct program_use
 {
 	struct entry *e;
 
-	if (!same->name || !segfile_still_named(same->seg, dirfd(s->dir), same->name))
+	if (!same->name || !segfile_still_named(same->seg, s->dir, same->name))
 		return rename_entry(same, name, hash);
 	e = add_entry(s, name, ino, hash);
 	if (!e)
@@ -267,7 +267,7 @@ static int open_segment(
 	struct errmsg msg = {""};
 	struct segfile *seg = NULL;
 	struct entry *e, *same;
-	int err = segfile_open(dirfd(s->dir), name, &seg, &msg);
+	int err = segfile_open(s->dir, name, &seg, &msg);
 
 	if (err == -ENOENT)
 		return 0;
@@ -320,17 +320,17 @@ static void remove_orphan(struct segments *s, const char *name)
 	struct stat st, now;
 	int fd;
 
-	if (fstatat(dirfd(s->dir), name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode) ||
+	if (fstatat(s->dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode) ||
 		age_ns(&st) < (int64_t)NEW_AGE_NS)
 		return;
 	if (s->orphans == ORPHANS_PER_POLL)
 		return;
 	s->orphans++;
-	fd = openat(dirfd(s->dir), name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	fd = openat(s->dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0)
 		return;
 	if (fcntl(fd, F_OFD_SETLK, &lock) == 0 && fstat(fd, &now) == 0 && now.st_ino == st.st_ino &&
-		unlinkat(dirfd(s->dir), name, 0) == 0)
+		unlinkat(s->dir, name, 0) == 0)
 		s->stats.removed++;
 	close(fd);
 }
@@ -348,7 +348,7 @@ static bool take_refused(struct segments *s, const char *name)
 	bool done = false;
 	int fd;
 
-	if (fstatat(dirfd(s->dir), name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode))
+	if (fstatat(s->dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode))
 		return true;
 	owner = programs_user(&s->programs, st.st_uid);
 	if (!owner || owner->notes == USER_NOTES || s->orphans == ORPHANS_PER_POLL)
@@ -358,11 +358,11 @@ static bool take_refused(struct segments *s, const char *name)
 	/* one that is empty is being made, or was left by somebody who was killed */
 	if (st.st_size == 0 && age_ns(&st) < (int64_t)NEW_AGE_NS)
 		return false;
-	fd = openat(dirfd(s->dir), name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	fd = openat(s->dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0)
 		return errno == ENOENT;
 	if (fcntl(fd, F_OFD_SETLK, &lock) == 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
-		unlinkat(dirfd(s->dir), name, 0) == 0) {
+		unlinkat(s->dir, name, 0) == 0) {
 		n = st.st_size < (off_t)REFUSED_MAX ? (uint64_t)st.st_size : REFUSED_MAX;
 		done = true;
 	}
@@ -401,7 +401,7 @@ static bool scan_new_name(struct segments *s, const struct dirent *d, uint64_t h
 
 	if (s->stats.segments >= s->living_max || s->n == ENTRIES_MAX)
 		goto wait;
-	if (fstatat(dirfd(s->dir), d->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+	if (fstatat(s->dir, d->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return true;
 	owner = programs_user(&s->programs, st.st_uid);
 	if (!owner || owner->refused >= USER_REFUSED_MAX ||
@@ -483,7 +483,7 @@ static bool scan_due(struct segments *s, int64_t *ret_mtime_ns)
 {
 	struct stat st;
 
-	if (fstat(dirfd(s->dir), &st) < 0)
+	if (fstat(s->dir, &st) < 0)
 		return true;
 	*ret_mtime_ns = (int64_t)st.st_mtim.tv_sec * (int64_t)NSEC_PER_SEC + st.st_mtim.tv_nsec;
 	/* Times move in steps of a clock tick: a listing that young may have missed a change. */
@@ -501,22 +501,33 @@ static void forget_limited(struct segments *s)
 		s->programs.users[i]->has_room = false;
 }
 
-static void begin_listing(struct segments *s, int64_t mtime_ns)
+static int begin_listing(struct segments *s, int64_t mtime_ns)
 {
+	int fd = openat(s->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	s->list = fd < 0 ? NULL : fdopendir(fd);
+	if (!s->list) {
+		int err = -errno;
+
+		if (fd >= 0)
+			close(fd);
+		return err;
+	}
 	forget_limited(s);
 	for (size_t i = 0; i < s->n; i++)
 		s->entries[i].seen = false;
 	s->left_out = 0;
-	s->listing = s->all_done = true;
+	s->all_done = true;
 	s->mtime_ns = mtime_ns;
 	s->scanned_ns = clock_realtime_ns();
-	rewinddir(s->dir);
+	return 0;
 }
 
 static void end_listing(struct segments *s)
 {
 	drop_unseen(s);
-	s->listing = false;
+	closedir(s->list);
+	s->list = NULL;
 	s->complete = true;
 	s->rescan = !s->all_done;
 	s->stats.left_out = s->left_out;
@@ -532,16 +543,19 @@ int segments_scan(struct segments *s)
 	size_t names_max = s->complete ? NAMES_PER_POLL : FIRST_NAMES_PER_POLL;
 	const struct dirent *d;
 	int64_t mtime_ns = 0;
+	int err;
 
 	for (size_t i = 0; i < s->programs.nusers; i++) {
 		s->programs.users[i]->notes = 0;
 		if (s->complete)
 			s->programs.users[i]->open_ns = 0;
 	}
-	if (!s->listing) {
+	if (!s->list) {
 		if (!scan_due(s, &mtime_ns))
 			return 0;
-		begin_listing(s, mtime_ns);
+		err = begin_listing(s, mtime_ns);
+		if (err)
+			return err;
 	}
 	if (index_names(s))
 		return -ENOMEM;
@@ -550,7 +564,7 @@ int segments_scan(struct segments *s)
 		if (!s->read_only && (s->open_ns > open_max || names == names_max))
 			return 0;
 		errno = 0;
-		d = readdir(s->dir);
+		d = readdir(s->list);
 		if (!d)
 			break;
 		s->all_done &= scan_name(s, d);
