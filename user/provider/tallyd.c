@@ -249,6 +249,8 @@ static int load_identity(struct daemon *d, struct errmsg *e)
 	err = identity_load(path, &d->identity, e);
 	if (err)
 		return err;
+	/* What reading a key took goes before producers make tables on it: where nothing was, zeros take no memory. */
+	malloc_trim(0);
 	err = furl_read_file(d->opt.furl_file, &d->furl, e);
 	d->has_furl = !err;
 	return err == -ENOENT ? 0 : err;
