@@ -4,8 +4,22 @@
 #include "bpf/process.h"
 
 #define SIGNAL_GROUP_EXIT 4u /* include/linux/sched/signal.h: exit_group, or a deadly signal */
+#define EEXIST            17
 
 CPU_MAP(tally_process_cpu, struct process_cpu);
+
+struct process_key {
+	__u64 signal; /* its address, */
+	__u64 start_ns; /* which is used again */
+};
+
+/* Processes of more than one thread whose end is counted. Their other threads come within microseconds. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1024);
+	__type(key, struct process_key);
+	__type(value, __u64);
+} tally_process_told SEC(".maps");
 
 SEC("tp_btf/sched_process_fork")
 int BPF_PROG(tally_fork, struct task_struct *parent, struct task_struct *child)
@@ -46,7 +60,31 @@ static __always_inline enum process_end end_of(const struct task_struct *task)
 	return code ? PROCESS_FAILED : PROCESS_OK;
 }
 
-/* Threads have counted themselves out by now: none is left for the last one. */
+/*
+ * Threads count themselves out of `live` before they come here: of those that end at once several may find it 0, and
+ * the first of them tells. Where nr_threads is 1 all others have been here, and were released since.
+ */
+static __always_inline bool is_first_to_tell(const struct task_struct *task)
+{
+	struct process_key key = {
+		.signal = (__u64)task->signal, .start_ns = task->group_leader->start_boottime};
+	__u64 told = 1;
+
+	if (task->signal->live.counter)
+		return false;
+	if (task->signal->nr_threads == 1)
+		return !bpf_map_lookup_elem(&tally_process_told, &key);
+	return bpf_map_update_elem(&tally_process_told, &key, &told, BPF_NOEXIST) != -EEXIST;
+}
+
+/* Newer kernels tell which thread was the last. */
+static __always_inline bool ends_process(const __u64 *ctx, const struct task_struct *task)
+{
+	if (bpf_core_field_exists(struct trace_event_raw_sched_process_exit, group_dead))
+		return (__u8)ARGUMENT(ctx, 1);
+	return is_first_to_tell(task);
+}
+
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(tally_exit, struct task_struct *task)
 {
@@ -56,7 +94,7 @@ int BPF_PROG(tally_exit, struct task_struct *task)
 	if (!c)
 		return 0;
 	begin = own_begin(&c->exit);
-	if (task->signal->live.counter == 0)
+	if (ends_process(ctx, task))
 		__sync_fetch_and_add(&c->ends[end_of(task)], 1);
 	own_end_atomic(&c->exit, begin);
 	return 0;

@@ -93,6 +93,36 @@ static void make_threaded_end(void)
 	cr_assert_eq(waitpid(pid, NULL, 0), pid);
 }
 
+enum { CROWD = 16 };
+
+/* Processes whose threads are all killed at once: whichever of them is the last, each ends once. */
+static void make_crowded_ends(int n)
+{
+	pthread_t t;
+	pid_t pid;
+	char byte;
+	int up[2];
+
+	cr_assert_eq(pipe(up), 0);
+	for (int i = 0; i < n; i++) {
+		pid = fork();
+		cr_assert_geq(pid, 0);
+		if (!pid) {
+			for (int k = 1; k < CROWD; k++)
+				if (pthread_create(&t, NULL, wait_for_end, NULL))
+					_exit(1);
+			if (write(up[1], "", 1) == 1)
+				pause();
+			_exit(1);
+		}
+		cr_assert_eq(read(up[0], &byte, 1), 1);
+		kill(pid, SIGKILL);
+		cr_assert_eq(waitpid(pid, NULL, 0), pid);
+	}
+	close(up[0]);
+	close(up[1]);
+}
+
 struct figures {
 	uint64_t processes, threads, execs, ok, failed, killed;
 };
@@ -146,6 +176,23 @@ Test(process, known_work, .init = setup, .fini = teardown)
 	}
 	printf("known work: %d quiet tries\n", quiet);
 	cr_assert(exact || !quiet, "in none of %d tries", TRIES);
+}
+
+/* Others that are killed meanwhile are counted as well: in one of some tries there are none. */
+Test(process, threads_that_end_at_once, .init = setup, .fini = teardown)
+{
+	const uint64_t n = clocks_are_real() ? 1000 : 100;
+	uint64_t killed = 0;
+
+	for (int i = 0; i < TRIES && killed != n; i++) {
+		struct figures a = read_figures();
+
+		make_crowded_ends((int)n);
+		killed = read_figures().killed - a.killed;
+		printf("%lu processes of %d threads killed, %lu counted\n", n, CROWD, killed);
+		cr_assert_geq(killed, n);
+	}
+	cr_assert_eq(killed, n, "in none of %d tries", TRIES);
 }
 
 static uint64_t living_processes(void)
