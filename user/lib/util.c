@@ -63,7 +63,8 @@ int boot_id_read(uint8_t ret[16])
 	return err;
 }
 
-#define FNV_PRIME 0x100000001b3ull
+#define FNV_PRIME   0x100000001b3ull
+#define HASH_FACTOR 0x9e3779b97f4a7c15u /* 2^64 / golden ratio */
 
 uint64_t hash_bytes(uint64_t start, const void *p, size_t n)
 {
@@ -75,6 +76,25 @@ uint64_t hash_bytes(uint64_t start, const void *p, size_t n)
 	return h ^ h >> 29;
 }
 
+static uint64_t hash_word(uint64_t h, uint64_t word)
+{
+	h = (h ^ word) * HASH_FACTOR;
+	return h ^ h >> 32;
+}
+
+/* 1 to 7 bytes, and their number, as one word. */
+static uint64_t last_word(const uint8_t *bytes, size_t n)
+{
+	uint32_t low, high;
+
+	if (n < sizeof(low))
+		return bytes[0] | (uint64_t)bytes[n / 2] << 8 | (uint64_t)bytes[n - 1] << 16 |
+		       (uint64_t)n << 56;
+	memcpy(&low, bytes, sizeof(low));
+	memcpy(&high, bytes + n - sizeof(high), sizeof(high));
+	return (low | (uint64_t)high << 32) ^ (uint64_t)n << 61;
+}
+
 uint64_t hash_index(uint64_t start, const void *p, size_t n)
 {
 	const uint8_t *bytes = p;
@@ -82,10 +102,11 @@ uint64_t hash_index(uint64_t start, const void *p, size_t n)
 
 	for (; n >= sizeof(word); bytes += sizeof(word), n -= sizeof(word)) {
 		memcpy(&word, bytes, sizeof(word));
-		h = (h ^ word) * FNV_PRIME;
-		h ^= h >> 32;
+		h = hash_word(h, word);
 	}
-	return hash_bytes(h, bytes, n);
+	if (n)
+		h = hash_word(h, last_word(bytes, n));
+	return hash_word(h, 0); /* else the last bytes would not reach the low bits */
 }
 
 int random_bytes(void *out, size_t n)
