@@ -49,28 +49,40 @@ static const char *base_of(
 	return s->cpus + (size_t)cpu * s->module->cpu_size;
 }
 
-static uint64_t cells_sum(
+/* Adds n cells that are one after the other, of each CPU in [first, end). */
+static void cells_add(const struct module_state *s, const struct module_metric *m, uint32_t slot,
+	uint32_t first, uint32_t end, size_t offset, uint64_t *sums, size_t n)
+{
+	for (uint32_t cpu = first; cpu < end; cpu++) {
+		const char *base = base_of(s, m, slot, cpu) + offset;
+
+		for (size_t i = 0; i < n; i++)
+			sums[i] += module_cell_read(base, i * sizeof(*sums));
+	}
+}
+
+static bool any_in_cell(
 	const struct module_state *s, const struct module_metric *m, uint32_t slot, size_t offset)
 {
 	uint64_t sum = 0;
 
-	for (uint32_t cpu = 0; cpu < s->ncpus; cpu++)
-		sum += module_cell_read(base_of(s, m, slot, cpu), offset);
+	cells_add(s, m, slot, 0, s->ncpus, offset, &sum, 1);
 	return sum;
 }
 
 /* --- the series, one after the other ------------------------------------------------------------ */
 
-/* What one series is made of. */
+/* What one series is made of, or all those of a histogram's buckets. */
 struct place {
 	const struct module_metric *metric;
 	enum series_part part;
 	const char *value; /* of the metric's label */
-	uint32_t slot, cpu, bucket, program;
-	size_t offset; /* of the cell */
+	uint32_t slot, cpu, program;
+	uint32_t cells; /* series, each of a cell */
+	size_t offset; /* of the first cell */
 };
 
-/* Takes the next series; anything but 0 ends the walk. */
+/* Takes the next series, or its next ones; anything but 0 ends the walk. */
 typedef int (*place_fn)(struct module_state *s, const struct place *p, void *arg);
 
 static uint32_t values_count(const struct module_metric *m)
@@ -94,17 +106,14 @@ static uint32_t slots_count(const struct module_state *s, const struct module_me
 static int walk_histogram(struct module_state *s, struct place *p, place_fn fn, void *arg)
 {
 	const struct module_metric *m = p->metric;
-	size_t first = p->offset, sum = p->offset - m->offset + m->sum;
-	uint32_t n = TALLY_HISTOGRAM_BUCKETS(m->lo, m->hi);
-	int rc = 0;
+	int rc;
 
 	p->part = SERIES_BUCKET;
-	for (p->bucket = 0; p->bucket < n && !rc; p->bucket++) {
-		p->offset = first + p->bucket * sizeof(uint64_t);
-		rc = fn(s, p, arg);
-	}
+	p->cells = TALLY_HISTOGRAM_BUCKETS(m->lo, m->hi);
+	rc = fn(s, p, arg);
 	p->part = SERIES_SUM;
-	p->offset = sum;
+	p->cells = 1;
+	p->offset += m->sum - m->offset;
 	return rc ? rc : fn(s, p, arg);
 }
 
@@ -133,6 +142,7 @@ static int walk_programs(struct module_state *s, place_fn fn, void *arg)
 			struct place p = {.metric = &module_own_metrics[i],
 				.value = program->needs.module,
 				.program = (uint32_t)k,
+				.cells = 1,
 				.offset = program->own + module_own_metrics[i].offset};
 
 			if (s->loaded[k])
@@ -141,27 +151,40 @@ static int walk_programs(struct module_state *s, place_fn fn, void *arg)
 	return rc;
 }
 
+/* Those of a metric in one slot; seen: of its values. */
+static int walk_slot(struct module_state *s, const struct module_metric *m, uint32_t slot,
+	const bool *seen, place_fn fn, void *arg)
+{
+	uint32_t n = values_count(m);
+	int rc = 0;
+
+	for (uint32_t k = 0; k < n && !rc; k++)
+		if (seen[k])
+			rc = walk_metric(s,
+				(struct place){.metric = m,
+					.value = value_name(s, m, k),
+					.slot = slot,
+					.cells = 1,
+					.offset = m->offset + k * m->stride},
+				fn, arg);
+	return rc;
+}
+
 /* All series that are shown, in the order of the group. */
 static int walk(struct module_state *s, place_fn fn, void *arg)
 {
 	const struct place memory = {
-		.metric = &module_own_metrics[MEMORY], .value = s->module->ops.name};
+		.metric = &module_own_metrics[MEMORY], .value = s->module->ops.name, .cells = 1};
 	const bool *seen = s->seen;
 	int rc = 0;
 
 	for (size_t i = 0; i < s->module->nmetrics && !rc; i++) {
 		const struct module_metric *m = &s->module->metrics[i];
-		uint32_t n = values_count(m), all = slots_count(s, m) * n;
+		uint32_t slots = slots_count(s, m);
 
-		for (uint32_t k = 0; k < all && !rc; k++, seen++) {
-			struct place p = {.metric = m,
-				.value = value_name(s, m, k % n),
-				.slot = k / n,
-				.offset = m->offset + k % n * m->stride};
-
-			if (*seen && s->loaded[m->program])
-				rc = walk_metric(s, p, fn, arg);
-		}
+		for (uint32_t slot = 0; slot < slots && !rc; slot++, seen += values_count(m))
+			if (s->loaded[m->program])
+				rc = walk_slot(s, m, slot, seen, fn, arg);
 	}
 	if (!rc)
 		rc = walk_programs(s, fn, arg);
@@ -171,32 +194,35 @@ static int walk(struct module_state *s, place_fn fn, void *arg)
 static int put_value(struct module_state *s, const struct place *p, void *arg)
 {
 	const struct module_metric *m = p->metric;
-	uint64_t **out = arg, v;
+	uint64_t **out = arg, *v = *out;
 
+	*out += p->cells;
+	memset(v, 0, p->cells * sizeof(*v));
 	if (m == &module_own_metrics[MEMORY])
-		v = s->memory;
+		*v = s->memory;
 	else if (m == &module_own_metrics[ID])
-		v = s->ids[p->program];
+		*v = s->ids[p->program];
 	else if (m == &module_own_metrics[MISSES])
-		v = s->misses[p->program];
+		*v = s->misses[p->program];
 	else
-		v = m->per_cpu ? module_cell_read(base_of(s, m, p->slot, p->cpu), p->offset)
-			       : cells_sum(s, m, p->slot, p->offset);
-	*(*out)++ = m->factor && p->part != SERIES_BUCKET ? v * m->factor : v;
+		cells_add(s, m, p->slot, m->per_cpu ? p->cpu : 0,
+			m->per_cpu ? p->cpu + 1 : s->ncpus, p->offset, v, p->cells);
+	if (m->factor && p->part != SERIES_BUCKET)
+		*v *= m->factor;
 	return 0;
 }
 
 /* --- the list of series ------------------------------------------------------------------------- */
 
 /* A bucket's upper bound, as exact decimal text. */
-static void bound_format(const struct place *p, char *out, size_t size)
+static void bound_format(const struct module_metric *m, uint32_t bucket, char *out, size_t size)
 {
-	uint64_t bound = tally_histogram_upper(p->bucket, p->metric->lo, p->metric->hi);
+	uint64_t bound = tally_histogram_upper(bucket, m->lo, m->hi);
 
 	if (bound == UINT64_MAX)
 		snprintf(out, size, "+Inf");
 	else
-		value_format(bound, VALUE_U64, p->metric->scale, out, size);
+		value_format(bound, VALUE_U64, m->scale, out, size);
 }
 
 static const void *slot_name(const struct module_state *s, uint32_t slot)
@@ -296,7 +322,7 @@ static int put_schema(struct module_state *s, const struct place *p, void *arg)
 	const char *names[3 + MODULE_SLOT_LABELS], *values[3 + MODULE_SLOT_LABELS];
 	char cpu[16], bound[64];
 	size_t n = 0;
-	int rc;
+	int rc = 0;
 
 	if (m->slotted) {
 		rc = put_slot_labels(s, p->slot, names, values, &n);
@@ -312,12 +338,15 @@ static int put_schema(struct module_state *s, const struct place *p, void *arg)
 		names[n] = "cpu";
 		values[n++] = cpu;
 	}
-	if (p->part == SERIES_BUCKET) {
-		bound_format(p, bound, sizeof(bound));
-		names[n] = "le";
-		values[n++] = bound;
+	if (p->part != SERIES_BUCKET)
+		return schema_add_labelled(arg, &series, n, names, values);
+	names[n] = "le";
+	values[n++] = bound;
+	for (uint32_t bucket = 0; bucket < p->cells && !rc; bucket++) {
+		bound_format(m, bucket, bound, sizeof(bound));
+		rc = schema_add_labelled(arg, &series, n, names, values);
 	}
-	return schema_add_labelled(arg, &series, n, names, values);
+	return rc;
 }
 
 /* Gives the group the series that are to be shown; on failure it stays as it was. */
@@ -367,11 +396,9 @@ static bool is_there(
 
 	if (!m->label && !m->slotted)
 		return true;
-	if (slot && !slot_ready(s, slot))
-		return false;
 	/* values that are all 0 are in the first bucket */
-	return cells_sum(s, m, slot, m->offset + at) ||
-	       (m->type == METRIC_HISTOGRAM && cells_sum(s, m, slot, m->sum + at));
+	return any_in_cell(s, m, slot, m->offset + at) ||
+	       (m->type == METRIC_HISTOGRAM && any_in_cell(s, m, slot, m->sum + at));
 }
 
 int module_find_series(struct module_state *s)
@@ -386,11 +413,15 @@ int module_find_series(struct module_state *s)
 	s->nshown = n;
 	for (size_t i = 0; i < s->module->nmetrics; i++) {
 		const struct module_metric *m = &s->module->metrics[i];
-		uint32_t values = values_count(m), all = slots_count(s, m) * values;
+		uint32_t values = values_count(m), slots = slots_count(s, m);
 
-		for (uint32_t k = 0; k < all; k++, seen++)
-			if (!*seen && is_there(s, m, k / values, k % values))
-				changed = *seen = true;
+		for (uint32_t slot = 0; slot < slots; slot++, seen += values) {
+			if (slot && !slot_ready(s, slot))
+				continue;
+			for (uint32_t k = 0; k < values; k++)
+				if (!seen[k] && is_there(s, m, slot, k))
+					changed = seen[k] = true;
+		}
 	}
 	return changed ? group_rebuild(s) : 0;
 }
