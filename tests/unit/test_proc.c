@@ -2,13 +2,18 @@
 /* The producer "proc" over files of our own: exact values, shapes that change, damage, garbage. */
 #include <criterion/criterion.h>
 #include <fcntl.h>
+#include <linux/if_tun.h>
+#include <net/if.h>
+#include <sched.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "tests/lib/polling.h"
 #include "tests/lib/testrand.h"
 #include "user/lib/diag.h"
+#include "user/provider/proc.h"
 
 static char dir[64];
 static struct producer proc;
@@ -474,4 +479,51 @@ Test(proc, this_machine)
 	cr_expect_gt(atof(polling_value(&snap, "context_switches_total")), 1000);
 	cr_expect_gt(atof(polling_value(&snap, "cpu_seconds_total{cpu=\"0\",mode=\"idle\"}")), 0.1);
 	producer_proc.close(&other);
+}
+
+/* Of a hundred interfaces the kernel gives net/dev a page at a time. */
+Test(proc, files_that_come_in_pieces)
+{
+	struct producer other = {.ops = &producer_proc};
+	struct errmsg e = {""};
+
+	if (unshare(CLONE_NEWNET))
+		cr_skip_test("no network namespace of its own: %s", strerror(errno));
+	for (int i = 0; i < 100; i++) {
+		struct ifreq request = {.ifr_flags = IFF_TAP};
+		int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
+
+		snprintf(request.ifr_name, sizeof(request.ifr_name), "piece%d", i);
+		if (fd < 0 || ioctl(fd, TUNSETIFF, &request))
+			cr_skip_test("no interface can be made: %s", strerror(errno));
+	}
+	env.proc_dir = "/proc";
+	cr_assert_eq(producer_proc.open(&other, &env, &e), 0);
+	cr_expect_eq(polling_take(&other, &snap), 0);
+	expect("network_devices", "101");
+	expect("network_receive_bytes_total{device=\"piece99\"}", "0");
+	producer_proc.close(&other);
+}
+
+Test(proc, files_that_come_at_once)
+{
+	static char text[1u << 20];
+	size_t n = 0;
+
+	for (const struct proc_source *s = proc_sources; s->path; s++) {
+		char path[64];
+		ssize_t got;
+		int fd;
+
+		snprintf(path, sizeof(path), "/proc/%s", s->path);
+		fd = s->at_once ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+		if (fd < 0)
+			continue;
+		got = pread(fd, text, sizeof(text), 0);
+		cr_expect_gt(got, 0, "%s", path);
+		cr_expect_eq(pread(fd, text, sizeof(text), got), 0, "%s has more", path);
+		close(fd);
+		n++;
+	}
+	cr_assert_geq(n, 7);
 }

@@ -51,7 +51,7 @@ static int grow_text(struct proc *p)
 	return 0;
 }
 
-/* The whole file, in p->text. These files are longer than what one read gives. */
+/* The whole file, in p->text. Some are longer than what one read gives. */
 static int read_text(struct proc *p, const struct proc_file *f, size_t *ret_len)
 {
 	size_t len = 0;
@@ -67,9 +67,9 @@ static int read_text(struct proc *p, const struct proc_file *f, size_t *ret_len)
 			continue;
 		if (got < 0)
 			return -errno;
-		if (!got)
-			break;
 		len += (size_t)got;
+		if (!got || (f->source->at_once && len < p->size))
+			break;
 	}
 	*ret_len = len;
 	return 0;
@@ -162,15 +162,16 @@ static int proc_open(struct producer *producer, const struct provider_env *env, 
 static int proc_get_stats(struct producer *producer, struct snapshot *s)
 {
 	struct proc *p = producer->state;
+	uint64_t begin = clock_monotonic_ns(), end;
 	int first_err = 0;
 
-	for (size_t i = 0; i < p->n; i++) {
+	for (size_t i = 0; i < p->n; i++, begin = end) {
 		struct proc_file *f = &p->files[i];
-		uint64_t begin = clock_monotonic_ns();
 		int err = read_file(p, f);
 
+		end = clock_monotonic_ns();
 		if (!err)
-			err = snapshot_add(s, &f->group, begin, clock_monotonic_ns());
+			err = snapshot_add(s, &f->group, begin, end);
 		if (err && !f->failing)
 			diag_warning("producer proc: %s can't be used: %s", f->source->path,
 				strerror(-err));

@@ -26,6 +26,8 @@ struct proc_source {
 	proc_walk_fn walk;
 	proc_describe_fn describe;
 	bool optional; /* many kernels don't have it: nothing is said then */
+	/* The kernel makes all of it at the first read, so a read that leaves room is the last one. */
+	bool at_once;
 };
 /* A NULL path ends the list. */
 extern const struct proc_source proc_sources[];
