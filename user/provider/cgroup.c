@@ -377,8 +377,12 @@ static int read_rest(struct cgroups_state *c, struct cgroup *g, bool slow)
 	for (size_t i = 0; files[i].name && !err; i++)
 		if (!c->texts[i].p && (slow || !files[i].slow))
 			err = read_file(c, g, i);
-	snprintf(name, sizeof(name), "cgroup.%.240s", g->shown);
-	return err ? err : sink_take(&g->sink, name, walk_texts, &w);
+	if (err)
+		return err;
+	if (!g->group.schema.group)
+		snprintf(name, sizeof(name), "cgroup.%.240s", g->shown);
+	return sink_take(
+		&g->sink, g->group.schema.group ? g->group.schema.group : name, walk_texts, &w);
 }
 
 static int read_group(struct cgroups_state *c, struct cgroup *g, uint64_t now)
@@ -438,17 +442,17 @@ static int count_groups(void *arg, struct sink *k)
 static int cgroup_get_stats(struct producer *producer, struct snapshot *s)
 {
 	struct cgroups_state *c = producer->state;
-	uint64_t now = clock_monotonic_ns(), begin;
+	uint64_t now = clock_monotonic_ns(), begin, end;
 	int first_err = 0, err;
 
 	c->pending |= cgroup_tree_changed(&c->tree) || now - c->walked_ns >= WALK_NS;
 	if (c->pending && now >= c->walk_after_ns)
 		walk_groups(c, s);
 	c->polled_realtime_ns = clock_realtime_ns();
-	for (size_t i = 0; i < c->n; i++) {
+	begin = clock_monotonic_ns();
+	for (size_t i = 0; i < c->n; i++, begin = end) {
 		struct cgroup *g = c->all[i];
 
-		begin = clock_monotonic_ns();
 		err = g->ended ? 0 : read_group(c, g, now);
 		if (err == -ENODEV || err == -ENOENT) {
 			end_cgroup(c, g);
@@ -457,11 +461,11 @@ static int cgroup_get_stats(struct producer *producer, struct snapshot *s)
 		} else if (err == -EBADMSG && !g->group.schema.n) {
 			err = 0; /* a group without any controller */
 		}
+		end = clock_monotonic_ns();
 		if (!err && g->group.schema.n)
-			err = snapshot_add(s, &g->group, begin, clock_monotonic_ns());
+			err = snapshot_add(s, &g->group, begin, end);
 		first_err = first_err ? first_err : err;
 	}
-	begin = clock_monotonic_ns();
 	err = sink_take(&c->count_sink, "cgroup", count_groups, c);
 	if (!err)
 		err = snapshot_add(s, &c->count_group, begin, clock_monotonic_ns());

@@ -178,24 +178,41 @@ static const struct protocol_metric netstat[] = {
 	{0},
 };
 
-static const struct sink_metric *find_key(const struct protocol_metric *table,
-	const struct proc_text *protocol, const struct proc_text *key)
+/* The part of a table that is of one protocol, which stands there together; n may be 0. */
+struct protocol_part {
+	const struct protocol_metric *first;
+	size_t n;
+};
+
+static struct protocol_part find_protocol(
+	const struct protocol_metric *table, const struct proc_text *protocol)
 {
-	for (; table->key; table++)
-		if (is_word(key, table->key) && is_word(protocol, table->protocol))
-			return &table->metric;
+	struct protocol_part part = {0};
+
+	while (table->key && !is_word(protocol, table->protocol))
+		table++;
+	for (part.first = table; table->key && is_word(protocol, table->protocol); table++)
+		part.n++;
+	return part;
+}
+
+static const struct sink_metric *find_key(struct protocol_part part, const struct proc_text *key)
+{
+	for (size_t i = 0; i < part.n; i++)
+		if (is_word(key, part.first[i].key))
+			return &part.first[i].metric;
 	return NULL;
 }
 
 /* Values are numbers, but for MaxConn of Tcp, which is -1, and gauges of dead kernels. */
-static int walk_protocol(const struct proc_text *protocol, struct proc_text *keys,
-	struct proc_text *values, const struct protocol_metric *table, struct sink *k)
+static int walk_protocol(
+	struct proc_text *keys, struct proc_text *values, struct protocol_part part, struct sink *k)
 {
 	struct proc_text key, value;
 	uint64_t v;
 
 	while (next_word(keys, &key)) {
-		const struct sink_metric *m = find_key(table, protocol, &key);
+		const struct sink_metric *m = find_key(part, &key);
 
 		if (!next_word(values, &value))
 			return -EBADMSG;
@@ -215,13 +232,17 @@ static int walk_protocols(struct proc_text t, const struct protocol_metric *tabl
 	int err = 0;
 
 	while (!err && next_line(&t, &keys)) {
+		struct protocol_part part;
+
 		if (!next_line(&t, &values) || !next_word(&keys, &protocol) ||
 			!next_word(&values, &again) || length(&protocol) < 2 ||
 			length(&protocol) != length(&again) ||
 			memcmp(protocol.p, again.p, length(&again)) != 0 || protocol.end[-1] != ':')
 			return -EBADMSG;
 		protocol.end--;
-		err = walk_protocol(&protocol, &keys, &values, table, k);
+		part = find_protocol(table, &protocol);
+		if (part.n)
+			err = walk_protocol(&keys, &values, part, k);
 	}
 	return err;
 }

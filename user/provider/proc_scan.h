@@ -69,12 +69,15 @@ static inline bool at_end(struct proc_text *t)
 
 static inline bool is_word(const struct proc_text *w, const char *text)
 {
-	return strlen(text) == length(w) && !memcmp(w->p, text, length(w));
+	/* most words differ in the first byte; there are no empty ones */
+	return length(w) && *w->p == *text && strlen(text) == length(w) &&
+	       !memcmp(w->p, text, length(w));
 }
 
 static inline bool begins(const struct proc_text *w, const char *text)
 {
-	return strlen(text) <= length(w) && !memcmp(w->p, text, strlen(text));
+	return length(w) && *w->p == *text && strlen(text) <= length(w) &&
+	       !memcmp(w->p, text, strlen(text));
 }
 
 #endif

@@ -27,6 +27,12 @@ static uint64_t hash_key(
 	return h;
 }
 
+/* The lowest bit of a series' hash tells whether it is a counter: nothing else of its schema is looked at. */
+static uint64_t shape_of(uint64_t hash, uint8_t type)
+{
+	return (hash & ~1ull) | (type == METRIC_COUNTER);
+}
+
 static int grow(struct sink *k)
 {
 	uint64_t **arrays[] = {&k->group->values, &k->next, &k->shape};
@@ -146,14 +152,14 @@ static void put(struct sink *k, uint64_t hash, const struct sink_metric *m,
 		k->err = add_series(k, m, labels);
 		if (k->err)
 			return;
-		k->shape[k->n] = hash;
-		seen = m->type == METRIC_COUNTER ? find_seen(k, hash) : NULL;
+		k->shape[k->n] = shape_of(hash, m->type);
+		seen = m->type == METRIC_COUNTER ? find_seen(k, k->shape[k->n]) : NULL;
 		if (seen)
 			value = check_step(k, m, seen->value, value);
-	} else if (k->n >= k->group->schema.n || k->shape[k->n] != hash) {
+	} else if (k->n >= k->group->schema.n || (k->shape[k->n] ^ hash) > 1) {
 		k->changed = true;
 		return;
-	} else if (k->group->schema.series[k->n].type == METRIC_COUNTER) {
+	} else if (k->shape[k->n] & 1) {
 		value = check_step(k, m, k->group->values[k->n], value);
 	}
 	k->next[k->n++] = value;
@@ -209,15 +215,18 @@ static int walk_once(struct sink *k, bool build, sink_walk_fn walk, void *arg)
 static int build_group(struct sink *k, const char *name, sink_walk_fn walk, void *arg)
 {
 	struct group *g = k->group;
-	int err = remember_values(k);
+	char *group = strdup(name); /* which may be that of the schema before */
+	int err = group ? remember_values(k) : -ENOMEM;
 
 	schema_release(&g->schema);
-	if (err)
+	if (err) {
+		free(group);
 		return err;
-	g->schema = (struct schema){.interval_ms = k->interval_ms, .start_ns = k->start_ns};
-	g->schema.group = strdup(name);
+	}
+	g->schema = (struct schema){
+		.interval_ms = k->interval_ms, .start_ns = k->start_ns, .group = group};
 	g->version++;
-	err = g->schema.group ? walk_once(k, true, walk, arg) : -ENOMEM;
+	err = walk_once(k, true, walk, arg);
 	if (err)
 		schema_release(&g->schema);
 	return err;
