@@ -3,7 +3,6 @@
  * The producer "self": what the provider costs and how it is. It comes last, so that the figures of
  * the other producers are those of this very snapshot; its own are of the one before.
  */
-#include <inttypes.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +12,7 @@
 
 #include "user/lib/util.h"
 #include "user/provider/link.h"
+#include "user/provider/proc_scan.h"
 #include "user/provider/provider.h"
 #include "user/provider/segments.h"
 
@@ -228,12 +228,11 @@ static uint64_t process_cpu_ns(void)
 static uint64_t resident_bytes(const struct self *s)
 {
 	char text[128];
-	ssize_t n = pread(s->statm, text, sizeof(text) - 1, 0);
-	uint64_t pages = 0;
+	ssize_t n = pread(s->statm, text, sizeof(text), 0);
+	struct proc_text t = {text, text + (n > 0 ? n : 0)};
+	uint64_t pages;
 
-	text[n > 0 ? n : 0] = '\0';
-	sscanf(text, "%*u %" SCNu64, &pages);
-	return pages * s->page_size;
+	return next_number(&t, &pages) && next_number(&t, &pages) ? pages * s->page_size : 0;
 }
 
 static void put_ring(const struct self *s, uint64_t *v)
