@@ -56,13 +56,12 @@ SEC("tp_btf/sched_switch")
 int BPF_PROG(tally_cgroup_switch, bool preempt, struct task_struct *prev, struct task_struct *next)
 {
 	struct cgroup_sched_cpu *own = THIS_CPU(tally_cgroup_sched_cpu);
-	const struct tally_knobs *knobs = KNOBS(tally_cgroup_sched_knobs);
 	__u64 begin, n;
 
-	if (!own || !knobs || !knobs->every)
+	if (!own || IS_PAUSED(tally_cgroup_sched_knobs))
 		return 0;
 	begin = own_begin(&own->own);
-	n = sample_weight(knobs, &own->left);
+	n = sample_weight(&tally_cgroup_sched_knobs, &own->left);
 	/* one that is passed over ends what the last one began */
 	if (n || own->weight)
 		count_switch(own, prev, next, n);

@@ -41,32 +41,17 @@ char LICENSE[] SEC("license") = "GPL";
 		bpf_map_lookup_elem(&(name), &cpu_);     \
 	})
 
-/* A struct tally_knobs, which the reader turns. */
-#define KNOBS_MAP(name) MAPPED_ARRAY(name, struct tally_knobs)
-
-/* NULL never. */
-#define KNOBS(name)                                   \
-	({                                            \
-		__u32 zero_ = 0;                      \
-		bpf_map_lookup_elem(&(name), &zero_); \
-	})
+/* A struct tally_knobs, which the reader turns: a variable, since its place is known without a look-up. */
+#define KNOBS_MAP(name) struct tally_knobs name SEC(".data." #name)
 
 /* Whether nothing is to be counted. */
-#define IS_PAUSED(name)                                         \
-	({                                                      \
-		const struct tally_knobs *knobs_ = KNOBS(name); \
-		!knobs_ || !knobs_->every;                      \
-	})
+#define IS_PAUSED(name) (!(name).every)
 
 /*
  * For programs that keep times of what began in a map: what began before they were attached may have ended unseen,
  * and another begun in its place.
  */
-#define BEGAN_ATTACHED(name, since_ns)                          \
-	({                                                      \
-		const struct tally_knobs *knobs_ = KNOBS(name); \
-		knobs_ && (since_ns) >= knobs_->attached_ns;    \
-	})
+#define BEGAN_ATTACHED(name, since_ns) ((since_ns) >= (name).attached_ns)
 
 /*
  * Whether this is one of `every` events, by chance, so that no rhythm of theirs meets it. `left` is this CPU's: how

@@ -47,14 +47,13 @@ SEC("tp_btf/sys_enter")
 int BPF_PROG(tally_sys_enter, struct pt_regs *regs, long number)
 {
 	struct syscalls_cpu *c = THIS_CPU(tally_syscalls_cpu);
-	const struct tally_knobs *knobs = KNOBS(tally_syscalls_knobs);
 	__u64 begin;
 
-	if (!c || !knobs || !knobs->every)
+	if (!c || IS_PAUSED(tally_syscalls_knobs))
 		return 0;
 	begin = own_begin(&c->enter);
 	/* where not all are looked at none is timed: to find out at its end which was costs more than to count it */
-	if (knobs->every == 1 && is_chosen(SYSCALLS_EVERY, &c->left))
+	if (tally_syscalls_knobs.every == 1 && is_chosen(SYSCALLS_EVERY, &c->left))
 		time_call(number);
 	own_end_atomic(&c->enter, begin);
 	return 0;
@@ -101,14 +100,13 @@ SEC("tp_btf/sys_exit")
 int BPF_PROG(tally_sys_exit, struct pt_regs *regs, long result)
 {
 	struct syscalls_cpu *c = THIS_CPU(tally_syscalls_cpu);
-	const struct tally_knobs *knobs = KNOBS(tally_syscalls_knobs);
 	__u64 begin, at, n;
 	long number;
 
-	if (!c || !knobs || !knobs->every)
+	if (!c || IS_PAUSED(tally_syscalls_knobs))
 		return 0;
 	begin = own_begin(&c->exit);
-	n = sample_weight(knobs, &c->passes);
+	n = sample_weight(&tally_syscalls_knobs, &c->passes);
 	if (!n) {
 		own_end_atomic(&c->exit, begin);
 		return 0;

@@ -13,14 +13,13 @@ SEC("tp_btf/tcp_probe")
 int BPF_PROG(tally_tcp_probe, const struct sock *sk)
 {
 	struct tcp_probe_cpu *c = THIS_CPU(tally_tcp_probe_cpu);
-	const struct tally_knobs *knobs = KNOBS(tally_tcp_probe_knobs);
 	__u64 begin, n;
 	__u32 rtt;
 
-	if (!c || !knobs || !knobs->every)
+	if (!c || IS_PAUSED(tally_tcp_probe_knobs))
 		return 0;
 	begin = own_begin(&c->own);
-	n = sample_weight(knobs, &c->left);
+	n = sample_weight(&tally_tcp_probe_knobs, &c->left);
 	rtt = n ? BPF_CORE_READ((const struct tcp_sock *)sk, srtt_us) >> 3 : 0;
 	if (rtt)
 		histogram_add(c->rtt, &c->us, rtt, n, TCP_PROBE_LO, TCP_PROBE_HI);

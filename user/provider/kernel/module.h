@@ -102,7 +102,7 @@ struct module {
 	const struct module_capability *capability;
 	/* Sets sizes and constants of an object that is not loaded yet; negative errno. NULL: nothing to set */
 	int (*prepare)(struct bpf_object *object, uint32_t ncpus);
-	const char *knobs_map; /* of its struct tally_knobs (bpf/module.h); NULL: none */
+	const char *knobs_map; /* its KNOBS_MAP(), a struct tally_knobs; NULL: none */
 	/* Its programs do nothing while the knob `every` is 0; required with ops.samples and with a cgroup_hook. */
 	bool pauses;
 	const char *kept[MODULE_KEPT_MAX]; /* maps for module_map(), which are frozen */

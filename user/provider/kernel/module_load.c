@@ -59,15 +59,18 @@ static int open_maps(struct module_state *s)
 {
 	struct bpf_map *map = bpf_object__find_map_by_name(s->object, s->module->cpu_map);
 	const void *view;
+	char name[64];
 	int rc;
 
 	rc = load_map_view(map, s->ncpus * s->module->cpu_size, &view);
 	if (rc)
 		return rc;
 	s->cpus = view;
-	if (s->module->knobs_map)
-		rc = load_map_knob(bpf_object__find_map_by_name(s->object, s->module->knobs_map),
-			sizeof(*s->knobs), (void **)&s->knobs);
+	if (s->module->knobs_map) {
+		snprintf(name, sizeof(name), ".data.%s", s->module->knobs_map);
+		rc = load_map_knob(bpf_object__find_map_by_name(s->object, name), sizeof(*s->knobs),
+			(void **)&s->knobs);
+	}
 	if (!rc && s->module->slots)
 		rc = open_slots(s);
 	bpf_object__for_each_map(map, s->object) s->memory += map_memory(map);
