@@ -306,20 +306,25 @@ static __always_inline void end_of_thread(struct ended_cpu *c, struct task_struc
 		row_of_process(c, &c->leader, signal);
 }
 
-/* Of each task that leaves a CPU: is it the last time? */
-static __always_inline void count_end(struct task_struct *task)
+/* A function of its own, since its stack is not to be that of the program which runs at each switch. */
+static __noinline int count_dead(struct task_struct *task)
 {
-	struct ended_cpu *c;
+	struct ended_cpu *c = THIS_CPU(tally_ended_cpu);
 	__u64 begin;
 
-	if (__builtin_expect(!is_dead(task), 1))
-		return;
-	c = THIS_CPU(tally_ended_cpu);
 	if (!c)
-		return;
+		return 0;
 	begin = own_begin(&c->own);
 	end_of_thread(c, task);
 	own_end(&c->own, begin);
+	return 0;
+}
+
+/* Of each task that leaves a CPU: is it the last time? */
+static __always_inline void count_end(struct task_struct *task)
+{
+	if (__builtin_expect(is_dead(task), 0))
+		count_dead(task);
 }
 
 #endif
