@@ -11,18 +11,23 @@ CPU_MAP(tally_cgroup_sched_cpu, struct cgroup_sched_cpu);
 CGROUP_SLOT_MAPS(tally_cgroup_sched, struct cgroup_sched_cell);
 KNOBS_MAP(tally_cgroup_sched_knobs);
 
+/* A function of its own, since its stack is not to be that of the programs. */
+static __noinline __u32 slot_met(const struct kernfs_node *kn)
+{
+	return CGROUP_SLOT_OF_ID(tally_cgroup_sched, kn->id, kn);
+}
+
 /* Those that take turns on a CPU are few: they are found here without a look into a map. Ids are never used again. */
 static __always_inline __u32 slot_of(struct cgroup_sched_cpu *own, struct task_struct *task)
 {
-	const struct cgroup *cgroup = cgroup_of(task);
-	const struct kernfs_node *kn = BPF_CORE_READ(cgroup, kn);
-	__u64 id = BPF_CORE_READ(kn, id), at = id % CGROUP_SCHED_LAST;
+	const struct kernfs_node *kn = cgroup_of(task)->kn;
+	__u64 id = kn->id, at = id % CGROUP_SCHED_LAST;
 
-	if (own->ids[at] != id) {
-		own->slots[at] = CGROUP_SLOT(tally_cgroup_sched, cgroup);
-		own->ids[at] = id;
+	if (own->last[at].id != id) {
+		own->last[at].slot = slot_met(kn);
+		own->last[at].id = id;
 	}
-	return (__u32)own->slots[at];
+	return (__u32)own->last[at].slot;
 }
 
 /* n: how many switches this one stands for. */

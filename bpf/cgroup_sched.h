@@ -4,14 +4,14 @@
  * cgroup_sched_cell for each CPU and cgroup.
  *
  *   cgroup_sched_cpu    0  24  own         of the program at switches
- *                      24  24  move        of the program at moves
- *                      48   8  since_ns    the kernel's own: run queue's clock at the last switch
- *                      56   8  slot        the kernel's own: that of the task which got the CPU then
- *                      64 128  ids         the kernel's own: of cgroups that were met last
- *                     192 128  slots       their slots
- *                     320   8  weight      the kernel's own: switches that the last one stands for; 0: passed over
- *                     328   8  left        the kernel's own: switches that are still to be passed over
- *                     336  48  zero
+ *                      24   8  since_ns    the kernel's own: run queue's clock at the last switch
+ *                      32   8  slot        the kernel's own: that of the task which got the CPU then
+ *                      40   8  weight      the kernel's own: switches that the last one stands for; 0: passed over
+ *                      48   8  left        the kernel's own: switches that are still to be passed over
+ *                      56   8  zero
+ *                      64  24  move        of the program at moves
+ *                      88  40  zero
+ *                     128 256  last        the kernel's own: cgroups that were met last, id and slot
  *
  *   cgroup_sched_cell   0   8  run_ns      time that tasks were on the CPU
  *                       8   8  wait_ns     sum of the times that tasks waited for the CPU
@@ -48,14 +48,20 @@ struct cgroup_sched_cell {
 } __attribute__((aligned(128)));
 
 struct cgroup_sched_cpu {
-	struct tally_own own, move;
+	struct tally_own own; /* the first line has all that a common switch needs but the cgroup */
 	uint64_t since_ns;
 	uint64_t slot;
-	uint64_t ids[CGROUP_SCHED_LAST], slots[CGROUP_SCHED_LAST];
 	uint64_t weight, left;
+	uint64_t reserved;
+	struct tally_own move;
+	uint64_t reserved_too[5];
+	struct {
+		uint64_t id, slot;
+	} last[CGROUP_SCHED_LAST];
 } __attribute__((aligned(128)));
 
 _Static_assert(sizeof(struct cgroup_sched_cell) == 640, "shared with user space");
+_Static_assert(offsetof(struct cgroup_sched_cpu, last) == 128, "shared with user space");
 _Static_assert(sizeof(struct cgroup_sched_cpu) == 384, "shared with user space");
 
 #endif
