@@ -28,7 +28,7 @@ STORE_SRC    := $(wildcard gatherer/store/*.c)
 PROVIDER_SRC := $(filter-out user/provider/tallyd.c,$(wildcard user/provider/*.c user/provider/kernel/*.c))
 GATHERER_SRC := $(filter-out gatherer/tally-gatherer.c,$(wildcard gatherer/*.c))
 TOOLS_SRC    := $(filter-out tools/tally.c tools/munin.c,$(wildcard tools/*.c))
-BPF_SRC      := $(wildcard bpf/*.bpf.c tests/kernel/*.bpf.c)
+BPF_SRC      := $(wildcard bpf/*.bpf.c tests/kernel/*.bpf.c tests/bench/*.bpf.c)
 TEST_SRC     := $(wildcard tests/unit/test_*.c tests/model/test_*.c tests/fault/test_*.c \
 		tests/race/test_*.c tests/fuzz/test_*.c tests/kernel/test_*.c)
 BENCH_SRC    := $(wildcard tests/bench/bench_*.c)

@@ -3,7 +3,8 @@
  * What the BPF modules cost those who make the events: CPU time of five kinds of work, in blocks with the
  * programs attached and without that alternate within one process. All modules that are on by default
  * are measured as one set, each opt-in module alone. A difference is that of two neighbouring blocks; what is
- * given is the median of PAIRS of them, with its quartiles.
+ * given is the median of PAIRS of them, with its quartiles. Programs that do nothing show how much of it the
+ * kernel takes to call them.
  *
  * Peers count the same things by programs of their own. They take a second to start, so they are started only
  * PEER_STARTS times, and measured as often before and after.
@@ -27,7 +28,9 @@
 #include <sys/wait.h>
 #include <time.h>
 
+#include "bpf/module.h"
 #include "tests/bench/bench.h"
+#include "tests/bench/empty.skel.h"
 #include "tests/lib/polling.h"
 #include "user/lib/util.h"
 #include "user/provider/kernel/modules.h"
@@ -107,7 +110,8 @@ static struct work {
 	{"page fault", page_faults, 0, 64, 0},
 	{"system call", system_calls, 0, 100, 0},
 };
-#define WORKS (sizeof(works) / sizeof(works[0]))
+#define WORKS       (sizeof(works) / sizeof(works[0]))
+#define ROUND_TRIPS 2u /* the first of them */
 
 static uint64_t cpu_ns(void)
 {
@@ -531,6 +535,30 @@ static void measure_polls(struct bench *b, struct set *s)
 	snapshot_release(&snap);
 }
 
+/* At the tracepoints of the default set that round trips meet: a switch, and a soft interrupt's begin and end. */
+static void measure_empty(struct bench *b)
+{
+	static const struct module_program programs[] = {
+		{.needs = {"empty_switch", "sched_switch", NULL}},
+		{.needs = {"empty_softirq_entry", "softirq_entry", NULL}},
+		{.needs = {"empty_softirq_exit", "softirq_exit", NULL}},
+	};
+	static const struct module module = {
+		.ops = {.name = "empty", MODULE_FUNCTIONS},
+		.elf = empty_bpf__elf_bytes,
+		.cpu_map = "empty_cpu",
+		.cpu_size = sizeof(struct tally_own),
+		.programs = programs,
+		.nprograms = sizeof(programs) / sizeof(programs[0]),
+	};
+	struct set set = {.name = "empty programs"};
+
+	add_module(&set, &module.ops);
+	for (size_t i = 0; set.n && i < ROUND_TRIPS; i++)
+		measure(b, &set, &works[i], false);
+	close_set(&set);
+}
+
 /* An opt-in module; also when it looks at some events only. */
 static void measure_alone(struct bench *b, const struct producer_ops *ops)
 {
@@ -566,6 +594,7 @@ int main(void)
 	prepare_works();
 	for (size_t i = 0; i < WORKS; i++)
 		measure(&b, &set, &works[i], true);
+	measure_empty(&b);
 	attach_set(&set, true);
 	measure_polls(&b, &set);
 	close_set(&set);
