@@ -36,8 +36,7 @@
 #define CGROUP_WAIT_HI      30u
 #define CGROUP_WAIT_BUCKETS TALLY_HISTOGRAM_BUCKETS(CGROUP_WAIT_LO, CGROUP_WAIT_HI)
 
-#define CGROUP_SCHED_PATHS 127u
-#define CGROUP_SCHED_LAST  16u
+#define CGROUP_SCHED_LAST 16u
 
 struct cgroup_sched_cell {
 	uint64_t run_ns;

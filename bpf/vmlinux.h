@@ -195,6 +195,19 @@ struct task_struct___old {
 	long state;
 };
 
+/* include/linux/blk_types.h, block/blk-cgroup.h */
+struct blkcg {
+	struct cgroup_subsys_state css;
+};
+
+struct blkcg_gq {
+	struct blkcg *blkcg;
+};
+
+struct bio {
+	struct blkcg_gq *bi_blkg; /* CONFIG_BLK_CGROUP; NULL: of no cgroup */
+};
+
 /* include/linux/blkdev.h, include/linux/blk-mq.h */
 struct gendisk {
 	int major;
@@ -208,6 +221,7 @@ struct request_queue {
 
 struct request {
 	struct request_queue *q;
+	struct bio *bio; /* the first that is not completed yet; NULL: none */
 	unsigned int cmd_flags; /* the lowest 8 bits: enum req_op */
 	__u64 __sector; /* where the rest begins, in units of 512 bytes */
 	unsigned int __data_len; /* bytes that are not completed yet */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * For tests of the kernel, after criterion: cgroups of version 2 by their paths, and one with a limit of memory, of
- * whichever version has that controller.
+ * For tests of the kernel, after criterion: cgroups by their paths, of version 2 unless told otherwise, and one with a
+ * limit of memory, of whichever version has that controller.
  */
 #ifndef TALLY_TESTS_LIB_TESTCGROUP_H
 #define TALLY_TESTS_LIB_TESTCGROUP_H
@@ -38,10 +38,14 @@ static bool cgroup_remove_dir(const char *dir)
 	return !rc;
 }
 
-/* --- version 2, by path: "" is the root ------------------------------------------------------------ */
+/* --- by path: "" is the root ------------------------------------------------------------ */
+
+static const char *cgroup_hierarchy; /* where it is mounted; NULL: version 2 */
 
 static const char *cgroup_root(void)
 {
+	if (cgroup_hierarchy)
+		return cgroup_hierarchy;
 	return access(CGROUP_MOUNT "/unified/cgroup.procs", F_OK) ? CGROUP_MOUNT
 								  : CGROUP_MOUNT "/unified";
 }
@@ -61,6 +65,19 @@ __attribute__((unused)) static void cgroup_make(const char *path)
 
 	snprintf(dir, sizeof(dir), "%s%s", cgroup_root(), path);
 	cr_assert_eq(mkdir(dir, 0755), 0, "%s: %s", dir, strerror(errno));
+}
+
+/* From here on: cgroups to which requests to disks belong, of version 1 where that has their controller. */
+__attribute__((unused)) static void cgroup_use_io(void)
+{
+	char file[512];
+
+	if (access(CGROUP_MOUNT "/blkio/cgroup.procs", F_OK) == 0) {
+		cgroup_hierarchy = CGROUP_MOUNT "/blkio";
+		return;
+	}
+	snprintf(file, sizeof(file), "%s/cgroup.subtree_control", cgroup_root());
+	cr_assert(cgroup_write(file, "+io"), "%s: %s", file, strerror(errno));
 }
 
 __attribute__((unused)) static void cgroup_remove(const char *path)

@@ -15,7 +15,7 @@ static const struct module_program programs[] = {
 		.runs = "at the end of each request to a disk"},
 };
 
-static const char *const ops[BLOCK_OPS] = {
+const char *const block_ops[BLOCK_OPS] = {
 	[BLOCK_READ] = "read", [BLOCK_WRITE] = "write", [BLOCK_OTHER] = "other"};
 /* After the constants BLK_STS_* of include/linux/blk_types.h. */
 static const char *const statuses[BLOCK_STATUSES] = {"0", "notsupp", "timeout", "nospc",
@@ -35,7 +35,7 @@ static const struct module_metric metrics[] = {
 		.offset = offsetof(struct block_cell, ops[0].total),
 		.sum = offsetof(struct block_cell, ops[0].total_ns),
 		.label = "op",
-		.values = ops,
+		.values = block_ops,
 		.n = BLOCK_OPS,
 		.stride = sizeof(struct block_times)},
 	{.name = "block_queue_seconds",
@@ -51,7 +51,7 @@ static const struct module_metric metrics[] = {
 		.offset = offsetof(struct block_cell, ops[0].queue),
 		.sum = offsetof(struct block_cell, ops[0].queue_ns),
 		.label = "op",
-		.values = ops,
+		.values = block_ops,
 		.n = BLOCK_OPS,
 		.stride = sizeof(struct block_times)},
 	{.name = "block_device_seconds",
@@ -67,7 +67,7 @@ static const struct module_metric metrics[] = {
 		.offset = offsetof(struct block_cell, ops[0].device),
 		.sum = offsetof(struct block_cell, ops[0].device_ns),
 		.label = "op",
-		.values = ops,
+		.values = block_ops,
 		.n = BLOCK_OPS,
 		.stride = sizeof(struct block_times)},
 	{.name = "block_errors",

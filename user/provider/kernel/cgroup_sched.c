@@ -60,18 +60,13 @@ static const struct module_metric metrics[] = {
 		.sum = offsetof(struct cgroup_sched_cell, wait_ns)},
 };
 
-static uint32_t count_cgroups(void)
-{
-	return CGROUP_SCHED_PATHS;
-}
-
 static const struct module_slots slots = {.map = "tally_cgroup_sched",
 	.size = sizeof(struct cgroup_sched_cell),
 	.label = "cgroup",
 	.more = "`unit`, `container`",
 	.labels = module_cgroup_labels,
 	.name_size = sizeof(struct tally_slot_cgroup),
-	.count = count_cgroups};
+	.count = cgroup_count_half};
 
 const struct module module_cgroup_sched = {
 	.ops = {.name = "cgroup_sched",

@@ -61,3 +61,8 @@ uint32_t cgroup_count_slots(void)
 {
 	return TALLY_SLOTS_MAX - 1;
 }
+
+uint32_t cgroup_count_half(void)
+{
+	return TALLY_SLOTS_MAX / 2 - 1;
+}
