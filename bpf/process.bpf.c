@@ -4,7 +4,7 @@
 #include "bpf/process.h"
 
 #define SIGNAL_GROUP_EXIT 4u /* include/linux/sched/signal.h: exit_group, or a deadly signal */
-#define EEXIST            17
+#define EEXIST            17 /* include/uapi/asm-generic/errno-base.h */
 
 CPU_MAP(tally_process_cpu, struct process_cpu);
 
@@ -13,7 +13,7 @@ struct process_key {
 	__u64 start_ns; /* which is used again */
 };
 
-/* Processes of more than one thread whose end is counted. Their other threads come within microseconds. */
+/* Processes of more than one thread whose end is counted: their other threads come microseconds later. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 1024);
@@ -77,14 +77,6 @@ static __always_inline bool is_first_to_tell(const struct task_struct *task)
 	return bpf_map_update_elem(&tally_process_told, &key, &told, BPF_NOEXIST) != -EEXIST;
 }
 
-/* Newer kernels tell which thread was the last. */
-static __always_inline bool ends_process(const __u64 *ctx, const struct task_struct *task)
-{
-	if (bpf_core_field_exists(struct trace_event_raw_sched_process_exit, group_dead))
-		return (__u8)ARGUMENT(ctx, 1);
-	return is_first_to_tell(task);
-}
-
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(tally_exit, struct task_struct *task)
 {
@@ -94,7 +86,7 @@ int BPF_PROG(tally_exit, struct task_struct *task)
 	if (!c)
 		return 0;
 	begin = own_begin(&c->exit);
-	if (ends_process(ctx, task))
+	if (is_first_to_tell(task))
 		__sync_fetch_and_add(&c->ends[end_of(task)], 1);
 	own_end_atomic(&c->exit, begin);
 	return 0;

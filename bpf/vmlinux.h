@@ -234,11 +234,6 @@ struct trace_event_raw_mark_victim {
 	unsigned int uid;
 };
 
-/* include/trace/events/sched.h: it has this where the tracepoint tells of the last thread (6.18, not 6.12). */
-struct trace_event_raw_sched_process_exit {
-	bool group_dead;
-};
-
 /* include/trace/events/tcp.h: it has this where the tracepoint tells of failures, too. */
 struct trace_event_raw_tcp_retransmit_skb {
 	int err;
