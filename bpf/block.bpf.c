@@ -73,8 +73,7 @@ int BPF_PROG(tally_block, struct request *rq, int error, unsigned int bytes)
 	struct block_cell *c;
 	__u64 begin;
 
-	/* a part of a request; the rest is to come */
-	if (!own || bytes < rq->__data_len || op_of(rq) >= REQ_OP_DRV_IN)
+	if (!own || !ends_request(rq, bytes))
 		return 0;
 	disk = disk_of(rq);
 	if (!disk)

@@ -36,13 +36,7 @@ int BPF_PROG(tally_cgroup_block, struct request *rq, int error, unsigned int byt
 	struct cgroup_block_cell *c;
 	__u64 begin;
 
-	/* a part of a request; the rest is to come */
-	if (!own || bytes < rq->__data_len || op_of(rq) >= REQ_OP_DRV_IN)
-		return 0;
-	/* where a flush was asked for: what was written has ended before, and the flush is a request of its own */
-	if (op_of(rq) == REQ_OP_WRITE && !bytes)
-		return 0;
-	if (!rq->start_time_ns || !disk_of(rq))
+	if (!own || !ends_request(rq, bytes) || !rq->start_time_ns || !disk_of(rq))
 		return 0;
 	begin = own_begin(&own->own);
 	cgroup = cgroup_of_request(rq);

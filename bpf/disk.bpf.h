@@ -26,6 +26,18 @@ static __always_inline __u32 op_of(const struct request *rq)
 	return rq->cmd_flags & 0xff;
 }
 
+/*
+ * Whether input or output ends, all of it: no part of a request to which more is to come, no command of a driver, and no
+ * write of nothing. Such a one stands for a flush that somebody asked for: what was written with it has ended
+ * before, and the flush is a request of its own.
+ */
+static __always_inline bool ends_request(const struct request *rq, unsigned int bytes)
+{
+	__u32 op = op_of(rq);
+
+	return bytes >= rq->__data_len && op < REQ_OP_DRV_IN && (op != REQ_OP_WRITE || bytes);
+}
+
 static __always_inline __u64 disk_number(const struct gendisk *disk)
 {
 	return (__u64)(__u32)BPF_CORE_READ(disk, major) << 32 |

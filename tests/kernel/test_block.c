@@ -14,7 +14,7 @@
 
 #include "tests/lib/testhold.h"
 
-enum { BLOCK = 4096, BLOCKS = 256, READS = 300, WRITES = 200 };
+enum { BLOCK = 4096, BLOCKS = 256, READS = 300, WRITES = 200, FLUSHES = 40 };
 
 static void do_io(const struct disk *d, bool writes, int n)
 {
@@ -96,6 +96,35 @@ Test(block, requests_are_those_of_diskstats, .init = setup, .fini = teardown)
 	if (clocks_are_real())
 		cr_assert_geq(ns + (2 + READS / 50) * NSEC_PER_MSEC,
 			(after[1] - before[1]) * NSEC_PER_MSEC);
+}
+
+/* Whoever asks for a flush has a write of nothing for it, which is none. An event may be missed, so there are rounds. */
+Test(block, flushes_are_no_writes, .init = setup, .fini = teardown)
+{
+	uint64_t writes = 0, others = 0, before, others_before;
+	struct disk d;
+
+	make_space("16m");
+	d = make_disk(0, BLOCK * BLOCKS);
+	do_io(&d, true, 1);
+	for (int round = 0; round < 10 && (writes != WRITES || others != FLUSHES); round++) {
+		poll_producer();
+		before = of("block_io_latency_seconds", &d, "op", "write", SERIES_BUCKET);
+		others_before = of("block_io_latency_seconds", &d, "op", "other", SERIES_BUCKET);
+		do_io(&d, true, WRITES);
+		for (int i = 0; i < FLUSHES; i++)
+			cr_assert_eq(fsync(d.fd), 0);
+		usleep(50000); /* the last one ends after its end was told */
+		poll_producer();
+		writes = of("block_io_latency_seconds", &d, "op", "write", SERIES_BUCKET) - before;
+		others = of("block_io_latency_seconds", &d, "op", "other", SERIES_BUCKET) -
+			 others_before;
+		printf("%lu writes, %lu flushes\n", writes, others);
+	}
+	remove_disk(&d);
+	remove_space();
+	cr_assert_eq(writes, WRITES);
+	cr_assert_eq(others, FLUSHES);
 }
 
 /* Where the kernel notes when a device got a request, its time is that in the queue and that in the device. */
