@@ -98,7 +98,10 @@ Test(block, requests_are_those_of_diskstats, .init = setup, .fini = teardown)
 			(after[1] - before[1]) * NSEC_PER_MSEC);
 }
 
-/* Whoever asks for a flush has a write of nothing for it, which is none. An event may be missed, so there are rounds. */
+/*
+ * Whoever asks for a flush has a write of nothing for it, which is none. An event may be missed, so there are
+ * rounds.
+ */
 Test(block, flushes_are_no_writes, .init = setup, .fini = teardown)
 {
 	uint64_t writes = 0, others = 0, before, others_before;
