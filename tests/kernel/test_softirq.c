@@ -94,27 +94,39 @@ Test(softirq, events_are_those_of_proc, .init = setup, .fini = teardown)
 	cr_assert_leq(ours, outer + slack);
 }
 
-/*
- * The time of NET_RX is within the CPU time of the thread that sends, which does little else; it is more
- * than a tenth of it.
- */
-Test(softirq, time_is_that_of_the_work, .init = setup, .fini = teardown)
+/* Sends packets: what the CPU time of that was, and what of it softirq_seconds says. */
+static uint64_t time_of_packets(uint64_t *ret_cpu)
 {
-	uint64_t before, cpu, ours, n;
+	uint64_t before, ours, n;
 
 	poll_producer();
 	before = value("softirq_seconds", "type=\"net_rx\"", SERIES_VALUE);
 	n = proc_softirqs("NET_RX");
-	cpu = thread_cpu_ns();
+	*ret_cpu = thread_cpu_ns();
 	send_packets(packets());
-	cpu = thread_cpu_ns() - cpu;
+	*ret_cpu = thread_cpu_ns() - *ret_cpu;
 	n = proc_softirqs("NET_RX") - n;
 	poll_producer();
 	ours = value("softirq_seconds", "type=\"net_rx\"", SERIES_VALUE) - before;
-	printf("%lu NET_RX took %lu ns of %lu\n", n, ours, cpu);
+	printf("%lu NET_RX took %lu ns of %lu\n", n, ours, *ret_cpu);
 	cr_assert_geq(n, (uint64_t)packets());
+	return ours;
+}
+
+/*
+ * The time of NET_RX is within the CPU time of the thread that sends, which does little else; it is more than a tenth
+ * of it. Where all is emulated some code takes far longer at times: one of some tries there.
+ */
+Test(softirq, time_is_that_of_the_work, .init = setup, .fini = teardown)
+{
+	int tries = clocks_are_real() ? 1 : 5;
+	uint64_t ours = 0, cpu = 1;
+
+	while (tries-- && ours <= cpu / 10) {
+		ours = time_of_packets(&cpu);
+		cr_assert_lt(ours, cpu);
+	}
 	cr_assert_gt(ours, cpu / 10);
-	cr_assert_lt(ours, cpu);
 }
 
 Test(softirq, series_have_the_names_of_proc, .init = setup, .fini = teardown)
