@@ -173,7 +173,7 @@ Test(cgroup, cpu_time, .init = setup, .fini = teardown)
 
 Test(cgroup, throttling, .init = setup, .fini = teardown)
 {
-	uint64_t ours, theirs;
+	uint64_t ours, before, after; /* newer kernels may count a period when its tasks are gone */
 
 	make_group("quota");
 	if (!has("cpu", v1 ? "cpu.cfs_quota_us" : "cpu.max")) {
@@ -185,13 +185,15 @@ Test(cgroup, throttling, .init = setup, .fini = teardown)
 	else
 		cr_assert(cgroup_write(file_of("cpu", "cpu.max"), "20000 100000"));
 	cr_assert_eq(run_inside(spin), 0);
+	before = number_in(file_of("cpu", "cpu.stat"), "nr_throttled");
 	poll_until_shown();
 	ours = of_group("cgroup_cpu_throttled_periods", "");
-	theirs = number_in(file_of("cpu", "cpu.stat"), "nr_throttled");
-	printf("%lu periods, %lu ns throttled\n", ours,
+	after = number_in(file_of("cpu", "cpu.stat"), "nr_throttled");
+	printf("%lu periods, the group says %lu and %lu; %lu ns throttled\n", ours, before, after,
 		of_group("cgroup_cpu_throttled_seconds", ""));
 	remove_group();
-	cr_assert_eq(ours, theirs);
+	cr_assert_geq(ours, before);
+	cr_assert_leq(ours, after);
 	cr_assert_geq(ours, 5); /* 300 ms at 20 of each 100 */
 	cr_assert_leq(ours, of_group("cgroup_cpu_periods", ""));
 	if (clocks_are_real())
