@@ -27,8 +27,8 @@ static __always_inline __u32 op_of(const struct request *rq)
 }
 
 /*
- * Whether input or output ends, all of it: no part of a request to which more is to come, no command of a driver, and no
- * write of nothing. Such a one stands for a flush that somebody asked for: what was written with it has ended
+ * Whether input or output ends, all of it: no part of a request to which more is to come, no command of a driver,
+ * and no write of nothing. Such a one stands for a flush that somebody asked for: what was written with it has ended
  * before, and the flush is a request of its own.
  */
 static __always_inline bool ends_request(const struct request *rq, unsigned int bytes)
