@@ -53,10 +53,7 @@ static const struct module_capability net_admin = {CAP_NET_ADMIN, "CAP_NET_ADMIN
 
 static const struct module_slots slots = {.map = "tally_cgroup_net",
 	.size = sizeof(struct cgroup_net_cell),
-	.label = "cgroup",
-	.more = "`unit`, `container`",
-	.labels = module_cgroup_labels,
-	.name_size = sizeof(struct tally_slot_cgroup),
+	MODULE_CGROUP_NAMES,
 	.count = cgroup_count_slots};
 
 const struct module module_cgroup_net = {

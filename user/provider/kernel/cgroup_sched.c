@@ -62,10 +62,7 @@ static const struct module_metric metrics[] = {
 
 static const struct module_slots slots = {.map = "tally_cgroup_sched",
 	.size = sizeof(struct cgroup_sched_cell),
-	.label = "cgroup",
-	.more = "`unit`, `container`",
-	.labels = module_cgroup_labels,
-	.name_size = sizeof(struct tally_slot_cgroup),
+	MODULE_CGROUP_NAMES,
 	.count = cgroup_count_half};
 
 const struct module module_cgroup_sched = {

@@ -91,6 +91,9 @@ struct module_capability {
 void module_number_labels(const void *name, struct slot_labels *ret);
 /* For slots that are cgroups, struct tally_slot_cgroup: labels cgroup, and unit and container if it is that. */
 void module_cgroup_labels(const void *name, struct slot_labels *ret);
+#define MODULE_CGROUP_NAMES                                                               \
+	.label = "cgroup", .more = "`unit`, `container`", .labels = module_cgroup_labels, \
+	.name_size = sizeof(struct tally_slot_cgroup)
 
 struct module {
 	struct producer_ops ops; /* first: a producer finds its module by it */
