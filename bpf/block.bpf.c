@@ -41,13 +41,9 @@ static __always_inline __u32 status_of(int error)
 
 static __always_inline void count_request(struct block_cell *c, const struct request *rq, int error)
 {
-	__u64 now = bpf_ktime_get_ns(), op = op_of(rq), status;
-	struct block_times *t = &c->ops[BLOCK_OTHER];
+	struct block_times *t = OF_OP(c->ops, rq);
+	__u64 now = bpf_ktime_get_ns(), status;
 
-	if (op == REQ_OP_READ)
-		t = &c->ops[BLOCK_READ];
-	else if (op == REQ_OP_WRITE)
-		t = &c->ops[BLOCK_WRITE];
 	if (rq->start_time_ns)
 		histogram_count(t->total, &t->total_ns, elapsed(rq->start_time_ns, now), BLOCK_LO,
 			BLOCK_HI);

@@ -18,12 +18,8 @@ static __always_inline const struct cgroup *cgroup_of_request(const struct reque
 
 static __always_inline void count_request(struct cgroup_block_times *ops, const struct request *rq)
 {
-	struct cgroup_block_times *t = &ops[BLOCK_OTHER];
+	struct cgroup_block_times *t = OF_OP(ops, rq);
 
-	if (op_of(rq) == REQ_OP_READ)
-		t = &ops[BLOCK_READ];
-	else if (op_of(rq) == REQ_OP_WRITE)
-		t = &ops[BLOCK_WRITE];
 	histogram_count(t->total, &t->total_ns, elapsed(rq->start_time_ns, bpf_ktime_get_ns()),
 		BLOCK_LO, BLOCK_HI);
 }

@@ -7,7 +7,7 @@
 
 /*
  * Its cgroup of version 2, or if that is the root, that of the memory controller of version 1. Loads are plain, since
- * each call of the helper that reads memory costs 10 ns: `task` has to be one that the verifier knows.
+ * to read memory by a helper is a call each time: `task` has to be one that the verifier knows.
  */
 static __always_inline struct cgroup *cgroup_of(struct task_struct *task)
 {

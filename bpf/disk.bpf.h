@@ -38,6 +38,17 @@ static __always_inline bool ends_request(const struct request *rq, unsigned int 
 	return bytes >= rq->__data_len && op < REQ_OP_DRV_IN && (op != REQ_OP_WRITE || bytes);
 }
 
+/* Of an array by enum block_op that of the request's. */
+#define OF_OP(ops, rq)                                       \
+	({                                                   \
+		typeof(&(ops)[0]) of_ = &(ops)[BLOCK_OTHER]; \
+		if (op_of(rq) == REQ_OP_READ)                \
+			of_ = &(ops)[BLOCK_READ];            \
+		else if (op_of(rq) == REQ_OP_WRITE)          \
+			of_ = &(ops)[BLOCK_WRITE];           \
+		of_;                                         \
+	})
+
 static __always_inline __u64 disk_number(const struct gendisk *disk)
 {
 	return (__u64)(__u32)BPF_CORE_READ(disk, major) << 32 |

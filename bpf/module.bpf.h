@@ -92,16 +92,26 @@ static __always_inline __u64 elapsed(__u64 from, __u64 to)
 	return to > from ? to - from : 0;
 }
 
-/* Adds a value n times to a histogram of the range lo .. hi, both constants, and to the sum of its values. */
-static __always_inline void histogram_add(
-	uint64_t *buckets, uint64_t *sum, __u64 value, __u64 n, __u32 lo, __u32 hi)
+/* The place of a value in a histogram of the range lo .. hi, both constants; NULL never. */
+static __always_inline uint64_t *histogram_bucket(
+	uint64_t *buckets, __u64 value, __u32 lo, __u32 hi)
 {
 	__u64 bucket = tally_histogram_index(value, lo, hi);
 
+	/* the verifier must see the bound, and clang may drop a check that it can prove */
 	barrier_var(bucket);
-	if (bucket >= TALLY_HISTOGRAM_BUCKETS(lo, hi))
+	return bucket < TALLY_HISTOGRAM_BUCKETS(lo, hi) ? &buckets[bucket] : NULL;
+}
+
+/* Adds a value n times to such a histogram, and to the sum of its values. */
+static __always_inline void histogram_add(
+	uint64_t *buckets, uint64_t *sum, __u64 value, __u64 n, __u32 lo, __u32 hi)
+{
+	uint64_t *bucket = histogram_bucket(buckets, value, lo, hi);
+
+	if (!bucket)
 		return;
-	__sync_fetch_and_add(&buckets[bucket], n);
+	__sync_fetch_and_add(bucket, n);
 	__sync_fetch_and_add(sum, value * n);
 }
 
@@ -109,13 +119,11 @@ static __always_inline void histogram_add(
 static __always_inline void histogram_add_alone(
 	uint64_t *buckets, uint64_t *sum, __u64 value, __u64 n, __u32 lo, __u32 hi)
 {
-	__u64 bucket = tally_histogram_index(value, lo, hi);
+	uint64_t *bucket = histogram_bucket(buckets, value, lo, hi);
 
-	/* the verifier must see the bound, and clang may drop a check that it can prove */
-	barrier_var(bucket);
-	if (bucket >= TALLY_HISTOGRAM_BUCKETS(lo, hi))
+	if (!bucket)
 		return;
-	buckets[bucket] += n;
+	*bucket += n;
 	*sum += value * n;
 }
 
