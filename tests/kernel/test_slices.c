@@ -110,14 +110,14 @@ Test(slices, turns_of_a_thread, .init = setup, .fini = teardown)
 		       "%lu, busy %lu\n",
 			n, TURNS, all, sum / 1000, ours / 1000, busy / 1000);
 		cr_assert_leq(n, all);
-		/* a pause may be over before it begins, where all is emulated */
-		cr_assert_geq(turns, clocks_are_real() ? TURNS : TURNS / 2);
+		/* a pause may be over before it begins, where all is emulated or others take the CPU */
+		cr_assert_geq(turns, TURNS / 2);
 		cr_assert_geq(all, turns);
 		if (!clocks_are_real())
 			return;
 		cr_assert_geq(sum, ours - ours / 50);
-		cr_assert_leq(sum, busy + ours / 2);
-		good = n >= TURNS * 3 / 4;
+		/* those are ticks, some of which a virtual machine may lose */
+		good = n >= TURNS * 3 / 4 && sum <= busy + ours / 2;
 	}
 	cr_assert(good, "in none of %d tries", TRIES);
 }
