@@ -25,7 +25,7 @@
 #define FINGERPRINT_CHARS (FINGERPRINT_SIZE - 1)
 #define ED25519_KEY_SIZE  32u
 
-/* As bytes: OpenSSL's objects would keep alive all that was made to read them, some 250 KB. */
+/* As bytes: OpenSSL's objects would keep alive all that was made to read them. */
 struct identity {
 	uint8_t key[ED25519_KEY_SIZE];
 	unsigned char *cert; /* DER; OpenSSL's */
@@ -45,7 +45,7 @@ static int err_openssl(struct errmsg *e, int code, const char *what)
 	return err_set(e, code, "%s: %s", what, err ? text : "failed");
 }
 
-/* The key as the certificate has it: encoding it anew would take OpenSSL's encoders, 60 KB. */
+/* The key as the certificate has it: encoding it anew would make OpenSSL's encoders. */
 static int cert_fingerprint(X509 *cert, uint8_t ret[NODE_ID_SIZE])
 {
 	unsigned char *der = NULL;
