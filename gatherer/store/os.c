@@ -182,17 +182,12 @@ int os_open_dir(const char *path, bool make, int *ret_fd, struct errmsg *e)
 
 int os_list(int dirfd, int (*fn)(void *arg, const char *name), void *arg)
 {
-	int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	DIR *d = dir_open(dirfd, ".");
 	struct dirent *entry;
 	int err = 0;
 
-	if (!d) {
-		err = -errno;
-		if (fd >= 0)
-			close(fd);
-		return err;
-	}
+	if (!d)
+		return -errno;
 	while (!err) {
 		errno = 0;
 		entry = readdir(d);

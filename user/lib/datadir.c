@@ -36,17 +36,13 @@ static bool is_always_there(const char *name)
 
 static int list_contents(int fd, const char *const *marks, struct contents *ret)
 {
-	int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), err = 0;
-	DIR *d = copy < 0 ? NULL : fdopendir(copy);
+	DIR *d = dir_open(fd, ".");
 	struct contents found = {false, false};
 	const struct dirent *entry;
+	int err;
 
-	if (!d) {
-		err = -errno;
-		if (copy >= 0)
-			close(copy);
-		return err;
-	}
+	if (!d)
+		return -errno;
 	for (errno = 0; (entry = readdir(d)); errno = 0) {
 		if (is_always_there(entry->d_name))
 			continue;

@@ -8,8 +8,7 @@
 #include <string.h>
 
 #include "user/lib/rowcode.h"
-
-#define HASH_FACTOR 0x9e3779b97f4a7c15u /* 2^64 / golden ratio */
+#include "user/lib/util.h"
 
 static uint64_t difference(uint8_t kind, uint64_t old, uint64_t new)
 {

@@ -71,9 +71,7 @@ static int schema_make_room(struct schema *s)
 
 	if (s->n >= SCHEMA_SERIES_MAX)
 		return -E2BIG;
-	if ((s->n & (s->n - 1)) != 0)
-		return 0;
-	grown = realloc(s->series, (s->n ? 2 * s->n : 1) * sizeof(*grown));
+	grown = array_grow(s->series, s->n, sizeof(*grown));
 	if (!grown)
 		return -ENOMEM;
 	s->series = grown;

@@ -63,8 +63,7 @@ int boot_id_read(uint8_t ret[16])
 	return err;
 }
 
-#define FNV_PRIME   0x100000001b3ull
-#define HASH_FACTOR 0x9e3779b97f4a7c15u /* 2^64 / golden ratio */
+#define FNV_PRIME 0x100000001b3ull
 
 uint64_t hash_bytes(uint64_t start, const void *p, size_t n)
 {
@@ -107,6 +106,24 @@ uint64_t hash_index(uint64_t start, const void *p, size_t n)
 	if (n)
 		h = hash_word(h, last_word(bytes, n));
 	return hash_word(h, 0); /* else the last bytes would not reach the low bits */
+}
+
+DIR *dir_open(int dirfd, const char *name)
+{
+	int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC), err;
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+
+	if (!d && fd >= 0) {
+		err = errno;
+		close(fd);
+		errno = err;
+	}
+	return d;
+}
+
+void *array_grow(void *array, size_t n, size_t size)
+{
+	return n & (n - 1) ? array : reallocarray(array, n ? 2 * n : 1, size);
 }
 
 int random_bytes(void *out, size_t n)

@@ -141,14 +141,11 @@ static bool is_process(const struct cgroups *c, const struct segfile *seg, const
 static bool find_process(
 	const struct cgroups *c, const struct segfile *seg, char *out, size_t size, char pid[24])
 {
-	int fd = openat(c->proc, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *proc = fd < 0 ? NULL : fdopendir(fd);
+	DIR *proc = dir_open(c->proc, ".");
 	const struct dirent *d;
 	char text[FILE_MAX];
 	bool found = false;
 
-	if (!proc && fd >= 0)
-		close(fd);
 	while (proc && !found && (d = readdir(proc))) {
 		if (d->d_name[0] < '1' || d->d_name[0] > '9' || !is_process(c, seg, d->d_name) ||
 			!read_proc(c, d->d_name, "cgroup", text))

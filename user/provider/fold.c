@@ -483,7 +483,7 @@ static int get_metric(struct replay *re, struct rd *r)
 	err = program_find_metric(re->f->programs, k->program, &m, &first);
 	if (err == -ENOMEM)
 		return err;
-	count = m.type == TALLY_TYPE_INFO ? 1 : m.cells;
+	count = program_metric_series(&m);
 	grown = reallocarray(k->series, k->n + count, sizeof(*grown));
 	if (!grown)
 		return -ENOMEM;

@@ -75,17 +75,13 @@ out:
 
 static int own_entries(const struct run_as *as, int fd)
 {
-	int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), err = 0;
-	DIR *d = copy < 0 ? NULL : fdopendir(copy);
+	DIR *d = dir_open(fd, ".");
 	struct dirent *entry;
 	struct stat st;
+	int err = 0;
 
-	if (!d) {
-		err = -errno;
-		if (copy >= 0)
-			close(copy);
-		return err;
-	}
+	if (!d)
+		return -errno;
 	while (!err && (entry = readdir(d))) {
 		if (fstatat(fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
 			!S_ISREG(st.st_mode) || st.st_uid || st.st_nlink != 1)

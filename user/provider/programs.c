@@ -342,18 +342,15 @@ int program_make_folded(struct program *p)
 
 static int grow_metrics(struct program *p)
 {
-	struct program_entry *grown;
+	struct program_entry *grown = array_grow(p->metrics, p->nmetrics, sizeof(*grown));
 
-	if (p->nmetrics & (p->nmetrics - 1))
-		return 0; /* the array has a power of two places */
-	grown = reallocarray(p->metrics, p->nmetrics ? 2 * p->nmetrics : 1, sizeof(*grown));
 	if (!grown)
 		return -ENOMEM;
 	p->metrics = grown;
 	return 0;
 }
 
-static uint32_t series_count(const struct program_metric *m)
+uint32_t program_metric_series(const struct program_metric *m)
 {
 	return m->type == TALLY_TYPE_INFO ? 1 : m->cells;
 }
@@ -425,7 +422,7 @@ static int add_series(struct program *p, const struct program_metric *m, uint32_
 static int add_metric(struct programs *ps, struct program *p, const struct program_metric *m)
 {
 	size_t first = p->group.schema.n;
-	uint32_t count = series_count(m);
+	uint32_t count = program_metric_series(m);
 	char *text = text_make(m->type, m->name, m->labels);
 	int err = text ? grow_metrics(p) : -ENOMEM;
 
@@ -570,7 +567,7 @@ void program_drop(struct program *p, uint32_t first)
 /* Makes it, if the program and its user may have that many. */
 static int make_metric(struct programs *ps, struct program *p, const struct program_metric *m)
 {
-	uint32_t count = series_count(m);
+	uint32_t count = program_metric_series(m);
 
 	if (p->user->series + count > USER_SERIES_MAX || ps->series + count > PROGRAMS_SERIES_MAX ||
 		p->schema_bytes + count * series_cost(p, m) > PROGRAM_SCHEMA_MAX)

@@ -118,6 +118,8 @@ int programs_find(
 int program_find_metric(
 	struct programs *ps, struct program *p, const struct program_metric *m, uint32_t *ret);
 
+/* How many series it has: as many as cells, but an info has one. */
+uint32_t program_metric_series(const struct program_metric *m);
 /* Metric i of the program, its texts borrowed. */
 struct program_metric program_metric(const struct program *p, size_t i);
 /* The metric that has this series. */

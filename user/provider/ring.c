@@ -200,17 +200,12 @@ static int by_number(const void *a, const void *b)
 
 static int list_files(struct ring *r)
 {
-	int fd = openat(r->dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	DIR *d = dir_open(r->dirfd, ".");
 	struct dirent *entry;
 	int err = 0;
 
-	if (!d) {
-		err = -errno;
-		if (fd >= 0)
-			close(fd);
-		return err;
-	}
+	if (!d)
+		return -errno;
 	while (!err && (entry = readdir(d))) {
 		struct ring_file f = {.number = parse_name(entry->d_name)};
 		struct stat st;

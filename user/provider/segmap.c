@@ -10,19 +10,13 @@
  * or one: a poll adds span by span. A histogram and an info are a span each.
  */
 #include <stdlib.h>
-#include <string.h>
 
+#include "user/lib/util.h"
 #include "user/provider/segments_int.h"
 
 static bool is_plain(uint8_t type)
 {
 	return type != TALLY_TYPE_HISTOGRAM && type != TALLY_TYPE_INFO;
-}
-
-/* An info has no cells, but a series. */
-static uint32_t series_count(const struct segfile_metric *m)
-{
-	return m->type == TALLY_TYPE_INFO ? 1 : m->cells;
 }
 
 static bool continues(const struct span *s, const struct segfile_metric *m, uint32_t series)
@@ -31,8 +25,8 @@ static bool continues(const struct span *s, const struct segfile_metric *m, uint
 	       s->series + s->n == series && s->word + s->n == m->word;
 }
 
-/* The array has room for a power of two of spans. */
-static int add_span(struct entry *e, const struct segfile_metric *m, uint32_t series)
+/* n: its series. */
+static int add_span(struct entry *e, const struct segfile_metric *m, uint32_t series, uint32_t n)
 {
 	struct span *grown;
 
@@ -40,16 +34,14 @@ static int add_span(struct entry *e, const struct segfile_metric *m, uint32_t se
 		e->spans[e->nspans - 1].n++;
 		return 0;
 	}
-	if ((e->nspans & (e->nspans - 1)) == 0) {
-		grown = reallocarray(e->spans, e->nspans ? 2 * e->nspans : 1, sizeof(*grown));
-		if (!grown)
-			return -ENOMEM;
-		e->spans = grown;
-	}
+	grown = array_grow(e->spans, e->nspans, sizeof(*grown));
+	if (!grown)
+		return -ENOMEM;
+	e->spans = grown;
 	e->spans[e->nspans++] = (struct span){
 		.series = series,
 		.word = m->word,
-		.n = series_count(m),
+		.n = n,
 		.type = m->type,
 		.flags = m->flags,
 	};
@@ -74,7 +66,7 @@ static int map_metric(struct segments *s, struct entry *e, size_t i)
 	int err = program_find_metric(&s->programs, e->program, &wanted, &series);
 
 	if (!err)
-		err = add_span(e, m, series);
+		err = add_span(e, m, series, program_metric_series(&wanted));
 	if (!err)
 		program_hold(e->program, series);
 	return err;
@@ -95,17 +87,20 @@ static int add_missing(struct entry *e, uint32_t metric)
 /* Perhaps that has no segment any more. */
 static void map_missing(struct segments *s, struct entry *e)
 {
+	uint32_t freed = e->program->freed;
 	size_t left = 0;
 
-	if (e->freed == e->program->freed)
+	if (e->freed == freed)
 		return;
-	e->freed = e->program->freed;
 	for (size_t i = 0; i < e->nmissing; i++) {
 		int err = map_metric(s, e, e->missing[i]);
 
 		if (err == -EEXIST || err == -ENOMEM)
 			e->missing[left++] = e->missing[i];
+		if (err == -ENOMEM)
+			freed = e->freed; /* again at the next poll */
 	}
+	e->freed = freed;
 	e->nmissing = left;
 }
 

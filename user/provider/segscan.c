@@ -503,16 +503,9 @@ static void forget_limited(struct segments *s)
 
 static int begin_listing(struct segments *s, int64_t mtime_ns)
 {
-	int fd = openat(s->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-	s->list = fd < 0 ? NULL : fdopendir(fd);
-	if (!s->list) {
-		int err = -errno;
-
-		if (fd >= 0)
-			close(fd);
-		return err;
-	}
+	s->list = dir_open(s->dir, ".");
+	if (!s->list)
+		return -errno;
 	forget_limited(s);
 	for (size_t i = 0; i < s->n; i++)
 		s->entries[i].seen = false;

@@ -146,14 +146,11 @@ static int compare_numbers(const void *a, const void *b)
 /* The numbers in the names PREFIXn of a directory, ascending, which the caller frees; how many, 0 if none. */
 static size_t find_numbers(const struct sys *s, const char *folder, unsigned **ret)
 {
-	int fd = openat(s->dir, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	DIR *dir = dir_open(s->dir, folder);
 	size_t n = 0, prefix = strlen(folder);
 	unsigned *numbers = NULL;
 	const struct dirent *d;
 
-	if (!dir && fd >= 0)
-		close(fd);
 	while (dir && (d = readdir(dir))) {
 		unsigned *grown;
 		char *end;
