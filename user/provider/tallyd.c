@@ -249,7 +249,7 @@ static int load_identity(struct daemon *d, struct errmsg *e)
 	err = identity_load(path, &d->identity, e);
 	if (err)
 		return err;
-	/* Reading a key leaves the heap with holes. Tables of zeros that producers make in such holes take memory at once. */
+	/* Reading a key leaves holes in the heap: tables of zeros that producers made there would take memory. */
 	malloc_trim(0);
 	err = furl_read_file(d->opt.furl_file, &d->furl, e);
 	d->has_furl = !err;
