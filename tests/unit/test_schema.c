@@ -304,6 +304,16 @@ Test(schema, text_of_every_byte_at_every_place)
 	cr_assert_not(text_valid(text, 8), "half of them");
 }
 
+Test(schema, text_is_made_valid)
+{
+	char valid[] = "caf\xc3\xa9", bad[] = "caf\xc3 ~\x7f\n\xa9";
+
+	text_make_valid(valid);
+	text_make_valid(bad);
+	cr_assert_str_eq(valid, "caf\xc3\xa9");
+	cr_assert_str_eq(bad, "caf? ~???");
+}
+
 /* Every byte at every place of a name: words of eight, and what is left after them. */
 Test(schema, names_byte_by_byte)
 {

@@ -86,6 +86,15 @@ bool text_valid(const char *s, size_t n)
 	return true;
 }
 
+void text_make_valid(char *s)
+{
+	if (text_valid(s, strlen(s)))
+		return;
+	for (; *s; s++)
+		if (*s < ' ' || *s > '~')
+			*s = '?';
+}
+
 enum { ALPHA = 1, DIGIT = 2 };
 static const uint8_t classes[256] = {
 	['0' ... '9'] = DIGIT,

@@ -93,6 +93,8 @@ int labels_get(const char *labels, const char *name, char *out, size_t size);
 bool metric_name_valid(const char *name);
 /* Valid UTF-8 without control characters, which would reach terminals and pages otherwise. */
 bool text_valid(const char *s, size_t n);
+/* Makes it so: of text that is not valid every byte that is not printable ASCII becomes '?'. */
+void text_make_valid(char *s);
 
 /*
  * OpenMetrics sample name and labels, as people type and see it:

@@ -105,8 +105,7 @@ static char *show_path(const char *path)
 	if (asprintf(&shown, "...%016llx%s", (unsigned long long)hash_bytes(HASH_START, path, n),
 		    n > kept ? path + n - kept : path) < 0)
 		return NULL;
-	for (char *c = shown; *c; c++)
-		*c = *c < ' ' || *c > '~' ? '?' : *c;
+	text_make_valid(shown);
 	return shown;
 }
 

@@ -15,11 +15,7 @@ static void copy_valid(char *to, const char *from)
 
 	memcpy(to, from, n);
 	to[n] = '\0';
-	if (text_valid(to, n))
-		return;
-	for (size_t i = 0; i < n; i++)
-		if ((unsigned char)to[i] < ' ' || (unsigned char)to[i] > '~')
-			to[i] = '?';
+	text_make_valid(to);
 }
 
 static int add_series(struct schema *schema, const struct seat_metric *m,

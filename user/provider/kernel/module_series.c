@@ -241,6 +241,7 @@ static void text_labels(const void *name, struct slot_labels *ret)
 	const struct tally_slot *slot = name;
 
 	snprintf(ret->text, sizeof(ret->text), "%.*s", (int)sizeof(slot->name), slot->name);
+	text_make_valid(ret->text);
 	ret->values[ret->n++] = ret->text;
 }
 
