@@ -6,24 +6,35 @@
 #include "bpf/module.bpf.h"
 
 /*
- * Its cgroup of version 2, or if that is the root, that of the memory controller of version 1. Loads are plain, since
- * to read memory by a helper is a call each time: `task` has to be one that the verifier knows.
+ * Its cgroup of version 2, or if that is the root, that of the memory controller of version 1. Loads are plain if
+ * `known`, since to read memory by a helper is a call each time: `task` has to be one that the verifier knows then.
  */
-static __always_inline struct cgroup *cgroup_of(struct task_struct *task)
+static __always_inline struct cgroup *cgroup_read(const struct task_struct *task, bool known)
 {
-	struct css_set *set = task->cgroups;
-	struct cgroup *cgroup = set->dfl_cgrp, *v1 = NULL;
-	struct cgroup_subsys_state *css;
+#define LOAD(from, member) (known ? (from)->member : BPF_CORE_READ(from, member))
+	struct css_set *set = LOAD(task, cgroups);
+	struct cgroup *cgroup = LOAD(set, dfl_cgrp), *v1 = NULL;
+	struct cgroup_subsys_state *css = NULL;
 	const char *at;
 
-	if (cgroup->level || !bpf_core_enum_value_exists(enum cgroup_subsys_id, memory_cgrp_id))
+	if (LOAD(cgroup, level) ||
+		!bpf_core_enum_value_exists(enum cgroup_subsys_id, memory_cgrp_id))
 		return cgroup;
 	at = (const char *)set + bpf_core_field_offset(struct css_set, subsys) +
 	     sizeof(css) * bpf_core_enum_value(enum cgroup_subsys_id, memory_cgrp_id);
-	css = *(struct cgroup_subsys_state *const *)at;
+	if (known)
+		css = *(struct cgroup_subsys_state *const *)at;
+	else
+		bpf_probe_read_kernel(&css, sizeof(css), at);
 	if (css)
-		v1 = css->cgroup;
+		v1 = LOAD(css, cgroup);
 	return v1 ? v1 : cgroup;
+#undef LOAD
+}
+
+static __always_inline struct cgroup *cgroup_of(struct task_struct *task)
+{
+	return cgroup_read(task, true);
 }
 
 /* Of version 2. NULL where an old kernel keeps something else at that place. */

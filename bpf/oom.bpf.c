@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Victims of a lack of memory, of the machine or of a cgroup, by name. */
-#include "bpf/module.bpf.h"
+/* Victims of a lack of memory, of the machine or of a cgroup, by their cgroup and name. */
+#include "bpf/cgroup_of.bpf.h"
+#include "bpf/cgroup_slot.bpf.h"
 #include "bpf/oom.h"
 
 CPU_MAP(tally_oom_cpu, struct oom_cpu);
-SLOT_MAPS(tally_oom, struct oom_cell, struct tally_slot);
+SLOT_MAPS(tally_oom, struct oom_cell, struct oom_name);
 
 /*
  * The task, or NULL if it is not known: kernels whose tracepoint has few figures tell only its number, which nearly
@@ -19,11 +20,19 @@ static __always_inline const struct task_struct *victim_of(__u64 argument)
 	return NULL;
 }
 
+static __always_inline void name_victim(struct oom_name *slot, const struct task_struct *victim,
+	const struct kernfs_node *kn, __u64 path)
+{
+	cgroup_fill(&slot->cgroup, kn, path);
+	bpf_probe_read_kernel_str(slot->comm, sizeof(slot->comm), victim->comm);
+}
+
 static __always_inline __u32 slot_of(const struct task_struct *victim)
 {
-	__u64 key = text_key(victim->comm);
+	const struct kernfs_node *kn = BPF_CORE_READ(cgroup_read(victim, false), kn);
+	__u64 name = text_key(victim->comm), path = cgroup_identity(kn);
 
-	return key ? SLOT(tally_oom, key, SLOT_TEXT(victim->comm)) : 0;
+	return name ? SLOT(tally_oom, name + path, name_victim(slot, victim, kn, path)) : 0;
 }
 
 SEC("tp_btf/mark_victim")

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What the program of oom.bpf.c counts: one struct oom_cpu for each possible CPU, and one struct oom_cell for each
- * CPU and name of a victim.
+ * CPU, cgroup and name of a victim.
  *
  *   oom_cpu    0  24  own
  *
@@ -15,6 +15,15 @@
 #include "bpf/module.h"
 
 #define OOM_NAMES 63u
+
+/* A name of a slot: a cgroup, then what the victim calls itself. */
+struct oom_name {
+	union {
+		uint64_t ready;
+		struct tally_slot_cgroup cgroup;
+	};
+	char comm[16];
+};
 
 struct oom_cell {
 	uint64_t kills;

@@ -65,12 +65,19 @@ static int run(const char *name, size_t bytes)
 	return end(begin(name, bytes, false));
 }
 
+/* path: of the cgroup, NULL: any */
+static uint64_t kills_in(const char *path, const char *name)
+{
+	char labels[200];
+
+	snprintf(labels, sizeof(labels), path ? "comm=\"%s\",cgroup=\"%s\"" : "comm=\"%s\"", name,
+		path);
+	return value("oom_kills", labels, SERIES_VALUE);
+}
+
 static uint64_t kills(const char *name)
 {
-	char labels[64];
-
-	snprintf(labels, sizeof(labels), "comm=\"%s\"", name);
-	return value("oom_kills", labels, SERIES_VALUE);
+	return kills_in(NULL, name);
 }
 
 Test(oom, victims_by_name, .init = setup, .fini = teardown)
@@ -92,6 +99,30 @@ Test(oom, victims_by_name, .init = setup, .fini = teardown)
 	cr_assert_eq(kills("tally-victim"), VICTIMS);
 	cr_assert_eq(kills("tally-modest"), 0);
 	cr_assert_eq(kills("other"), other);
+}
+
+/* Victims of one name in two cgroups, and one whose name is no text. */
+Test(oom, victims_by_cgroup, .init = setup, .fini = teardown)
+{
+	char paths[2][64];
+
+	for (int i = 0; i < 2; i++) {
+		memory_cgroup_make(i ? "tally-oom-b" : "tally-oom-a", 16 << 20);
+		memory_cgroup_write("memory.swap.max", "0");
+		snprintf(paths[i], sizeof(paths[i]), "%s", strrchr(memory_cgroup, '/'));
+		for (int k = 0; k <= i; k++)
+			run("tally-victim", 64 << 20);
+		if (i)
+			run("no\xfftext\n", 64 << 20);
+		memory_cgroup_remove();
+	}
+	poll_producer();
+	for (int i = 0; i < 2; i++)
+		printf("%s: %lu victims\n", paths[i], kills_in(paths[i], "tally-victim"));
+	cr_assert_eq(kills_in(paths[0], "tally-victim"), 1);
+	cr_assert_eq(kills_in(paths[1], "tally-victim"), 2);
+	cr_assert_eq(kills("tally-victim"), 3);
+	cr_assert_eq(kills_in(paths[1], "no?text?"), 1);
 }
 
 /* The largest is killed, not the one that asks. Older kernels tell only its number: it is among the others. */

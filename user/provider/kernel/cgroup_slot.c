@@ -34,21 +34,21 @@ static void add_label(
 
 void module_cgroup_labels(const void *name, struct slot_labels *ret)
 {
-	enum { PATH = TALLY_CGROUP_PATH + 32 };
+	enum { PATH = MODULE_CGROUP_PATH };
 	const struct tally_slot_cgroup *slot = name;
 	char path[PATH], *units = ret->text + PATH, *ids = units + TALLY_CGROUP_NAME + 1;
 	struct cgroup_names found;
 
-	_Static_assert(PATH + 2 * (TALLY_CGROUP_NAME + 1) <= sizeof(ret->text), "room for all");
+	_Static_assert(MODULE_CGROUP_TEXT <= sizeof(ret->text), "room for all");
 	path_of(slot, path, sizeof(path));
-	for (char *c = path; !text_valid(path, strlen(path)) && *c; c++)
-		*c = *c < ' ' || *c > '~' ? '?' : *c;
+	text_make_valid(path);
 	/* what lacks its beginning is still told apart */
 	if (slot->cut)
 		snprintf(ret->text, PATH, "...%016llx%.*s", (unsigned long long)slot->identity,
 			(int)(PATH - 20), path);
 	else
 		snprintf(ret->text, PATH, "%s", path);
+	ret->names[ret->n] = "cgroup";
 	ret->values[ret->n++] = ret->text;
 	cgroup_names_find(path, &found);
 	if (found.unit)

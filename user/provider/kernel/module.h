@@ -19,6 +19,7 @@
 #ifndef TALLY_USER_PROVIDER_KERNEL_MODULE_H
 #define TALLY_USER_PROVIDER_KERNEL_MODULE_H
 
+#include "bpf/module.h"
 #include "user/provider/kernel/load.h"
 #include "user/provider/producer.h"
 
@@ -89,7 +90,12 @@ struct module_capability {
 
 /* For .labels and .name_size of slots whose names are numbers, struct tally_slot_number. */
 void module_number_labels(const void *name, struct slot_labels *ret);
-/* For slots that are cgroups, struct tally_slot_cgroup: labels cgroup, and unit and container if it is that. */
+/*
+ * For slots that are cgroups, struct tally_slot_cgroup: appends labels cgroup, and unit and container if it is that,
+ * whose values take the first MODULE_CGROUP_TEXT bytes of the text.
+ */
+#define MODULE_CGROUP_PATH (TALLY_CGROUP_PATH + 32)
+#define MODULE_CGROUP_TEXT (MODULE_CGROUP_PATH + 2 * (TALLY_CGROUP_NAME + 1))
 void module_cgroup_labels(const void *name, struct slot_labels *ret);
 #define MODULE_CGROUP_NAMES                                                               \
 	.label = "cgroup", .more = "`unit`, `container`", .labels = module_cgroup_labels, \
