@@ -7,6 +7,7 @@
 #define EEXIST            17 /* include/uapi/asm-generic/errno-base.h */
 
 CPU_MAP(tally_process_cpu, struct process_cpu);
+SLOT_MAPS(tally_process, struct process_cell, struct tally_slot);
 
 struct process_key {
 	__u64 signal; /* its address, */
@@ -92,11 +93,49 @@ int BPF_PROG(tally_exit, struct task_struct *task)
 	return 0;
 }
 
+/* PROCESS_FATAL if it is none of them. The numbers are those of x86 and arm. */
+static __always_inline enum process_fatal fatal_of(__u64 signal)
+{
+	switch (signal) {
+	case 4:
+		return PROCESS_ILL;
+	case 6:
+		return PROCESS_ABRT;
+	case 7:
+		return PROCESS_BUS;
+	case 8:
+		return PROCESS_FPE;
+	case 9:
+		return PROCESS_KILL;
+	case 11:
+		return PROCESS_SEGV;
+	case 15:
+		return PROCESS_TERM;
+	case 31:
+		return PROCESS_SYS;
+	default:
+		return PROCESS_FATAL;
+	}
+}
+
+/* By the name of the process, whatever its thread is called. */
+static __always_inline void count_fatal(const struct task_struct *task, __u64 kind)
+{
+	const struct task_struct *leader = task->group_leader;
+	__u64 key = text_key(leader->comm);
+	struct process_cell *c;
+
+	c = SLOT_CELL(tally_process, key ? SLOT(tally_process, key, SLOT_TEXT(leader->comm)) : 0);
+	barrier_var(kind);
+	if (c && kind < PROCESS_FATAL)
+		__sync_fetch_and_add(&c->fatal[kind], 1);
+}
+
 SEC("tp_btf/signal_generate")
-int BPF_PROG(tally_signal, int signal)
+int BPF_PROG(tally_signal, int signal, const void *info, const struct task_struct *task)
 {
 	struct process_cpu *c = THIS_CPU(tally_process_cpu);
-	__u64 number = (__u32)signal, begin;
+	__u64 number = (__u32)signal, kind, begin;
 
 	if (number >= PROCESS_SIGNALS)
 		number = PROCESS_SIGNALS - 1;
@@ -105,6 +144,9 @@ int BPF_PROG(tally_signal, int signal)
 		return 0;
 	begin = own_begin(&c->signal);
 	__sync_fetch_and_add(&c->signals[number], 1);
+	kind = fatal_of(number);
+	if (kind < PROCESS_FATAL)
+		count_fatal(task, kind);
 	own_end_atomic(&c->signal, begin);
 	return 0;
 }

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the programs of process.bpf.c count: one struct process_cpu for each possible CPU.
+ * What the programs of process.bpf.c count: one struct process_cpu for each possible CPU, and one struct
+ * process_cell for each CPU and name of a process.
  *
+ *   process_cpu
  *     0  24  fork            the first program's own
  *    24  24  exec            the second's; its runs are the successful calls of execve
  *    48  24  exit            the third's
@@ -10,6 +12,9 @@
  *   112  24  ends            processes that ended: enum process_end
  *   136 264  signals         that were sent, by number; 32 stands for all real-time signals
  *   400 112  zero
+ *
+ *   process_cell
+ *     0  64  fatal           signals that were sent to it: enum process_fatal
  *
  * All are in the middle of what tasks do, where another task may take the CPU: additions are atomic.
  */
@@ -29,6 +34,24 @@ enum process_end {
 	PROCESS_ENDS
 };
 #define PROCESS_SIGNALS 33u
+
+/* Signals that end a process, or nearly always. */
+enum process_fatal {
+	PROCESS_ILL,
+	PROCESS_ABRT,
+	PROCESS_BUS,
+	PROCESS_FPE,
+	PROCESS_KILL,
+	PROCESS_SEGV,
+	PROCESS_TERM,
+	PROCESS_SYS,
+	PROCESS_FATAL
+};
+#define PROCESS_NAMES 63u
+
+struct process_cell {
+	uint64_t fatal[PROCESS_FATAL];
+};
 
 struct process_cpu {
 	struct tally_own fork, exec, exit, signal;

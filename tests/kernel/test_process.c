@@ -13,8 +13,11 @@
 #include <signal.h>
 #include <spawn.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
+#include "bpf/process.h"
 #define MODULE_UNDER_TEST module_process
 #include "tests/lib/testmodule.h"
 
@@ -271,4 +274,100 @@ Test(process, signals, .init = setup, .fini = teardown)
 	poll_producer();
 	cr_assert_eq(value("process_signals", "signal=\"XFSZ\"", SERIES_VALUE) - xfsz, SIGNALS);
 	cr_assert_eq(value("process_signals", "signal=\"RT\"", SERIES_VALUE) - rt, SIGNALS);
+}
+
+static uint64_t fatal_signals(const char *comm, const char *signal)
+{
+	char labels[64];
+
+	snprintf(labels, sizeof(labels), "comm=\"%s\"%s%s%s", comm, signal ? ",signal=\"" : "",
+		signal ? signal : "", signal ? "\"" : "");
+	return value("process_fatal_signals", labels, SERIES_VALUE);
+}
+
+static void *thread_that_aborts(void *arg)
+{
+	prctl(PR_SET_NAME, "some thread");
+	abort();
+	return arg;
+}
+
+/* A process of that name that gets a signal by itself, ABRT from a thread of another name; or waits for one. */
+static void end_by(const char *comm, int own, int from_outside)
+{
+	int ready[2];
+	pid_t pid;
+	char c;
+
+	cr_assert_eq(pipe(ready), 0);
+	pid = fork();
+	cr_assert_geq(pid, 0);
+	if (!pid) {
+		pthread_t t;
+
+		prctl(PR_SET_NAME, comm);
+		if (own == SIGABRT && pthread_create(&t, NULL, thread_that_aborts, NULL) == 0)
+			pause();
+		if (own)
+			raise(own);
+		if (write(ready[1], "", 1) == 1)
+			pause();
+		_exit(1);
+	}
+	if (from_outside) {
+		cr_assert_eq(read(ready[0], &c, 1), 1);
+		kill(pid, from_outside);
+	}
+	cr_assert_eq(waitpid(pid, NULL, 0), pid);
+	close(ready[0]);
+	close(ready[1]);
+}
+
+Test(process, fatal_signals, .init = setup, .fini = teardown)
+{
+	struct rlimit none = {0, 0};
+	uint64_t other;
+
+	setrlimit(RLIMIT_CORE, &none);
+	poll_producer();
+	other = fatal_signals("other", NULL);
+	for (int i = 0; i < 3; i++) {
+		end_by("tally-hit", SIGSEGV, 0);
+		end_by("tally-hit", 0, SIGKILL);
+		end_by("tally-term", 0, SIGTERM);
+	}
+	end_by("tally-hit", SIGABRT, 0);
+	end_by("tally-term", SIGUSR1, 0);
+	poll_producer();
+	cr_assert_eq(fatal_signals("tally-hit", "SEGV"), 3);
+	cr_assert_eq(fatal_signals("tally-hit", "KILL"), 3);
+	cr_assert_eq(fatal_signals("tally-hit", "ABRT"), 1);
+	cr_assert_eq(fatal_signals("tally-hit", NULL), 7);
+	cr_assert_eq(fatal_signals("tally-term", "TERM"), 3);
+	cr_assert_eq(fatal_signals("tally-term", NULL), 3);
+	cr_assert_eq(fatal_signals("other", NULL), other);
+}
+
+/* The first names have series of their own, and what the others get is not lost. */
+Test(process, more_names_than_slots, .init = setup_unless_emulated, .fini = teardown)
+{
+	enum { NAMES = PROCESS_NAMES + 20 };
+	uint64_t named = 0, all;
+	char comm[16];
+
+	poll_producer();
+	all = value("process_fatal_signals", NULL, SERIES_VALUE);
+	for (int i = 0; i < NAMES; i++) {
+		snprintf(comm, sizeof(comm), "tally-n%d", i);
+		end_by(comm, SIGILL, 0);
+	}
+	poll_producer();
+	for (int i = 0; i < NAMES; i++) {
+		snprintf(comm, sizeof(comm), "tally-n%d", i);
+		named += fatal_signals(comm, "ILL");
+	}
+	printf("%lu of %d with a name\n", named, NAMES);
+	cr_assert_geq(value("process_fatal_signals", NULL, SERIES_VALUE) - all, NAMES);
+	cr_assert_geq(fatal_signals("other", "ILL"), NAMES - named);
+	cr_assert_eq(fatal_signals("tally-n0", "ILL"), 1);
 }

@@ -30,6 +30,14 @@ static const char *const signals[PROCESS_SIGNALS] = {"0", "HUP", "INT", "QUIT", 
 	"ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE", "ALRM", "TERM", "STKFLT",
 	"CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ", "VTALRM", "PROF",
 	"WINCH", "IO", "PWR", "SYS", "RT"};
+static const char *const fatal[PROCESS_FATAL] = {[PROCESS_ILL] = "ILL",
+	[PROCESS_ABRT] = "ABRT",
+	[PROCESS_BUS] = "BUS",
+	[PROCESS_FPE] = "FPE",
+	[PROCESS_KILL] = "KILL",
+	[PROCESS_SEGV] = "SEGV",
+	[PROCESS_TERM] = "TERM",
+	[PROCESS_SYS] = "SYS"};
 
 static const struct module_metric metrics[] = {
 	{.name = "process_starts",
@@ -72,7 +80,30 @@ static const struct module_metric metrics[] = {
 		.values = signals,
 		.n = PROCESS_SIGNALS,
 		.stride = sizeof(uint64_t)},
+	{.name = "process_fatal_signals",
+		.unit = "",
+		.help = "Signals that usually end a process, by the name of the process they were "
+			"sent to",
+		.source = "the tracepoint; the name of the process's first thread",
+		.type = METRIC_COUNTER,
+		.program = SIGNAL,
+		.slotted = true,
+		.offset = offsetof(struct process_cell, fatal),
+		.label = "signal",
+		.values = fatal,
+		.n = PROCESS_FATAL,
+		.stride = sizeof(uint64_t)},
 };
+
+static uint32_t count_names(void)
+{
+	return PROCESS_NAMES;
+}
+
+static const struct module_slots slots = {.map = "tally_process",
+	.size = sizeof(struct process_cell),
+	.label = "comm",
+	.count = count_names};
 
 const struct module module_process = {
 	.ops = {.name = "process",
@@ -81,6 +112,7 @@ const struct module module_process = {
 	.elf = process_bpf__elf_bytes,
 	.cpu_map = "tally_process_cpu",
 	.cpu_size = sizeof(struct process_cpu),
+	.slots = &slots,
 	.programs = programs,
 	.nprograms = sizeof(programs) / sizeof(programs[0]),
 	.metrics = metrics,
