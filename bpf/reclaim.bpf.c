@@ -3,12 +3,14 @@
  * How long tasks wait for memory that they must win back themselves. That is rare, and takes long: a map of
  * those who are at it costs nothing beside.
  */
-#include "bpf/module.bpf.h"
+#include "bpf/cgroup_of.bpf.h"
+#include "bpf/cgroup_slot.bpf.h"
 #include "bpf/reclaim.h"
 
 #define PF_KTHREAD 0x00200000u /* include/linux/sched.h */
 
 CPU_MAP(tally_reclaim_cpu, struct reclaim_cpu);
+CGROUP_SLOT_MAPS(tally_reclaim, struct reclaim_cell);
 
 /* When the task began; key: its id, and the kind, for one may be in the middle of another. */
 struct {
@@ -49,6 +51,19 @@ static __always_inline int count_begin(enum reclaim_kind kind)
 	return 0;
 }
 
+static __always_inline void count_stall(struct reclaim_cpu *c, enum reclaim_kind kind, __u64 ns)
+{
+	const struct task_struct *task = (const void *)bpf_get_current_task();
+	const struct cgroup *cgroup = cgroup_read(task, false);
+	struct reclaim_cell *cell = SLOT_CELL(tally_reclaim, CGROUP_SLOT(tally_reclaim, cgroup));
+
+	histogram_count(c->kinds[kind].waits, &c->kinds[kind].ns, ns, RECLAIM_LO, RECLAIM_HI);
+	if (!cell)
+		return;
+	__sync_fetch_and_add(&cell->stalls[kind], 1);
+	__sync_fetch_and_add(&cell->ns[kind], ns);
+}
+
 static __always_inline int count_end(enum reclaim_kind kind)
 {
 	struct reclaim_cpu *c = THIS_CPU(tally_reclaim_cpu);
@@ -60,8 +75,7 @@ static __always_inline int count_end(enum reclaim_kind kind)
 	since = bpf_map_lookup_elem(&tally_reclaim_since, &key);
 	if (since) {
 		if (BEGAN_ATTACHED(tally_reclaim_knobs, *since))
-			histogram_count(c->kinds[kind].waits, &c->kinds[kind].ns,
-				elapsed(*since, bpf_ktime_get_ns()), RECLAIM_LO, RECLAIM_HI);
+			count_stall(c, kind, elapsed(*since, bpf_ktime_get_ns()));
 		bpf_map_delete_elem(&tally_reclaim_since, &key);
 	}
 	own_end_atomic(&c->end[kind], begin);

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the programs of reclaim.bpf.c count: one struct reclaim_cpu for each possible CPU.
+ * What the programs of reclaim.bpf.c count: one struct reclaim_cpu for each possible CPU, and one struct reclaim_cell
+ * for each CPU and cgroup.
  *
+ *   reclaim_cpu
  *     0  72  begin        three programs' own, by enum reclaim_kind
  *    72  72  end          likewise
  *   144   8  unknown      waits that are not in the histograms, for want of room in a map
@@ -10,6 +12,10 @@
  *             8 688  waits    histogram of times
  *           696
  *  2240  64  zero
+ *
+ *   reclaim_cell
+ *     0  24  stalls       those in the histograms, by kind
+ *    24  24  ns           sum of their times, likewise
  *
  * Tasks may be interrupted in what is counted here: additions are atomic.
  */
@@ -37,6 +43,11 @@ enum reclaim_kind {
 struct reclaim_times {
 	uint64_t ns;
 	uint64_t waits[RECLAIM_BUCKETS];
+};
+
+struct reclaim_cell {
+	uint64_t stalls[RECLAIM_KINDS];
+	uint64_t ns[RECLAIM_KINDS];
 };
 
 struct reclaim_cpu {

@@ -96,8 +96,10 @@ static void end(void)
 Test(reclaim, a_cgroup_at_its_limit, .init = setup, .fini = end)
 {
 	uint64_t begins, ends, stalls, ns, wall;
+	char own[200];
 
 	setup_reader();
+	snprintf(own, sizeof(own), CGROUP ",cgroup=\"%s\"", strrchr(memory_cgroup, '/'));
 	begins = runs_of("tally_memcg_begin");
 	ends = runs_of("tally_memcg_end");
 	stalls = value("memory_stall_seconds", CGROUP, SERIES_BUCKET);
@@ -114,6 +116,8 @@ Test(reclaim, a_cgroup_at_its_limit, .init = setup, .fini = end)
 	cr_assert_geq(ends, stalls);
 	cr_assert_gt(ns, 0);
 	cr_assert_lt(ns, wall);
+	cr_assert_eq(value("cgroup_memory_stalls", own, SERIES_VALUE), stalls, "by cgroup");
+	cr_assert_eq(value("cgroup_memory_stall_seconds", own, SERIES_VALUE), ns);
 	cr_assert_eq(value("memory_unknown_stalls", NULL, SERIES_VALUE), 0);
 }
 
