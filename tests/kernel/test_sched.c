@@ -302,13 +302,17 @@ Test(sched, two_busy_threads_wait_milliseconds, .init = setup, .fini = teardown)
 {
 	struct spinner s[2] = {{.wall_ns = 700 * NSEC_PER_MSEC}, {.wall_ns = 700 * NSEC_PER_MSEC}};
 	uint32_t ms = tally_histogram_index(NSEC_PER_MSEC, SCHED_WAIT_LO, SCHED_WAIT_HI);
-	uint64_t delay, ours, longer = 0;
+	struct spinner alone = {.wall_ns = 200 * NSEC_PER_MSEC};
+	uint64_t delay, ours, longer = 0, here;
 	struct waits before, after;
 	pthread_t t;
+	int cpu;
 
-	pin();
+	cpu = pin();
 	poll_producer();
 	before = read_waits();
+	here = cpu_value("sched_runq_wait_seconds", cpu);
+	spin(&alone); /* time on the CPU for which nobody waits */
 	cr_assert_eq(pthread_create(&t, NULL, spin, &s[0]), 0);
 	spin(&s[1]);
 	pthread_join(t, NULL);
@@ -318,11 +322,14 @@ Test(sched, two_busy_threads_wait_milliseconds, .init = setup, .fini = teardown)
 
 	delay = s[0].delay_ns + s[1].delay_ns;
 	ours = after.sum - before.sum;
+	here = cpu_value("sched_runq_wait_seconds", cpu) - here;
 	for (uint32_t i = ms; i < SCHED_WAIT_BUCKETS; i++)
 		longer += after.buckets[i] - before.buckets[i];
 	printf("waits: %lu ns, of both threads %lu; %lu took 1 ms or more\n", ours, delay, longer);
 	cr_assert_gt(delay, 200 * NSEC_PER_MSEC, "the threads did share a CPU");
 	cr_assert_geq(ours, delay - delay / 100);
+	cr_assert_geq(here, delay - delay / 100, "on this CPU");
+	cr_assert_leq(here, ours + ours / 100);
 	cr_assert_geq(longer, 20);
 	cr_assert_geq((double)longer * 1e6 * 0.9, (double)delay / 40, "not one giant wait");
 	check_sum_fits_buckets(&before, &after);

@@ -35,6 +35,16 @@ static const struct module_metric metrics[] = {
 		.type = METRIC_COUNTER,
 		.per_cpu = true,
 		.offset = offsetof(struct sched_cpu, own.runs)},
+	{.name = "sched_runq_wait_seconds",
+		.unit = "seconds",
+		.help = "Time that tasks were runnable before they got this CPU: the sum of "
+			"sched_runq_latency_seconds, by CPU",
+		.source = "run queue's clock minus sched_info.last_queued of the task that gets "
+			  "the CPU",
+		.type = METRIC_COUNTER,
+		.scale = -9,
+		.per_cpu = true,
+		.offset = offsetof(struct sched_cpu, wait_ns)},
 	{.name = "sched_runq_latency_seconds",
 		.unit = "seconds",
 		.help = "Time that tasks were runnable before they got a CPU",
