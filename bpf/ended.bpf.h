@@ -18,6 +18,7 @@
 #define TALLY_BPF_ENDED_BPF_H
 
 #include "bpf/cgroup_of.bpf.h"
+#include "bpf/cgroup_slot.bpf.h"
 #include "bpf/ended.h"
 #include "bpf/module.bpf.h"
 
@@ -71,14 +72,13 @@ static __always_inline bool is_dead(struct task_struct *task)
 	return ((struct task_struct___old *)task)->state & TASK_DEAD_STATE;
 }
 
-static __always_inline void row_identity(struct ended_row *r, struct task_struct *task)
+static __always_inline void row_identity(struct ended_row *row, struct task_struct *task)
 {
-	struct cgroup *cgroup = cgroup_of(task);
-	struct kernfs_node *kn = BPF_CORE_READ(cgroup, kn);
+	const struct kernfs_node *kn = BPF_CORE_READ(cgroup_of(task), kn);
+	struct ended_figures *r = &row->figures;
 
+	cgroup_fill(&row->cgroup, kn, cgroup_identity(kn));
 	r->start_ns = task->start_boottime;
-	r->cgroup = BPF_CORE_READ(kn, id);
-	bpf_probe_read_kernel_str(r->cgroup_name, sizeof(r->cgroup_name), BPF_CORE_READ(kn, name));
 	r->pid = (__u32)task->tgid;
 	r->parent = (__u32)task->real_parent->tgid;
 	r->uid = task->cred->uid.val;
@@ -88,7 +88,7 @@ static __always_inline void row_identity(struct ended_row *r, struct task_struct
 }
 
 /* All but times on the CPU and in its queue, which are not in the sums of struct signal_struct. */
-static __always_inline void row_figures(struct ended_row *r, struct task_struct *task)
+static __always_inline void row_figures(struct ended_figures *r, struct task_struct *task)
 {
 	r->user_ns = task->utime;
 	r->system_ns = task->stime;
@@ -103,13 +103,13 @@ static __always_inline void row_figures(struct ended_row *r, struct task_struct 
 	r->sums[ENDED_WRITTEN] = task->ioac.write_bytes;
 }
 
-static __always_inline void row_times(struct ended_row *r, struct task_struct *task)
+static __always_inline void row_times(struct ended_figures *r, struct task_struct *task)
 {
 	r->sums[ENDED_CPU] = task->se.sum_exec_runtime;
 	r->sums[ENDED_DELAY] = task->sched_info.run_delay;
 }
 
-static __always_inline void row_add_released(struct ended_row *r, struct signal_struct *signal)
+static __always_inline void row_add_released(struct ended_figures *r, struct signal_struct *signal)
 {
 	r->user_ns += signal->utime;
 	r->system_ns += signal->stime;
@@ -123,7 +123,7 @@ static __always_inline void row_add_released(struct ended_row *r, struct signal_
 	r->sums[ENDED_WRITTEN] += signal->ioac.write_bytes;
 }
 
-static __always_inline void row_no_figures(struct ended_row *r)
+static __always_inline void row_no_figures(struct ended_figures *r)
 {
 	r->user_ns = r->system_ns = 0;
 	r->sums[ENDED_MINOR] = r->sums[ENDED_MAJOR] = 0;
@@ -166,7 +166,7 @@ static __always_inline void threads_add(struct task_struct *task, struct signal_
  * thread. It has the first thread's time if that has been released, which is so when none is left.
  */
 static __always_inline void row_add_threads(
-	struct ended_row *r, struct signal_struct *signal, __u64 leader_ns, int threads)
+	struct ended_figures *r, struct signal_struct *signal, __u64 leader_ns, int threads)
 {
 	__u64 released = signal->sum_sched_runtime, own = threads ? 0 : leader_ns;
 	struct ended_threads *t = threads_of(r->pid, signal);
@@ -188,8 +188,9 @@ static __always_inline void row_add_threads(
 /* --- rows ----------------------------------------------------------------------------------------- */
 
 /* Only this CPU writes its struct, with interrupts off: plain additions. */
-static __always_inline void row_write(struct ended_cpu *c, struct ended_row *r)
+static __always_inline void row_write(struct ended_cpu *c, struct ended_row *row)
 {
+	struct ended_figures *r = &row->figures;
 	__u32 rows = tally_ended_settings.rows;
 	__u32 at = bpf_get_smp_processor_id() * rows + ((__u32)c->rows & (rows - 1));
 	struct ended_row *to = bpf_map_lookup_elem(&tally_ended_rows, &at);
@@ -203,15 +204,16 @@ static __always_inline void row_write(struct ended_cpu *c, struct ended_row *r)
 	else
 		c->ends[ended_how(r->code)]++;
 	if (to)
-		__builtin_memcpy(to, r, sizeof(*to));
+		__builtin_memcpy(to, row, sizeof(*to));
 	barrier();
 	c->rows++;
 }
 
 /* The process's row: that of its first thread, with all others. */
 static __always_inline void row_of_process(
-	struct ended_cpu *c, struct ended_row *r, struct signal_struct *signal)
+	struct ended_cpu *c, struct ended_row *row, struct signal_struct *signal)
 {
+	struct ended_figures *r = &row->figures;
 	int threads = signal->nr_threads;
 	__u64 leader_ns = r->sums[ENDED_CPU];
 
@@ -222,25 +224,26 @@ static __always_inline void row_of_process(
 	r->peak_pages = signal->maxrss;
 	if (signal->flags & GROUP_EXIT)
 		r->code = (__u32)signal->group_exit_code;
-	row_write(c, r);
+	row_write(c, row);
 }
 
 static __always_inline void row_of_late(struct ended_cpu *c, struct task_struct *task)
 {
 	row_identity(&c->work, task);
-	row_no_figures(&c->work);
-	row_times(&c->work, task);
-	c->work.late = 1;
+	row_no_figures(&c->work.figures);
+	row_times(&c->work.figures, task);
+	c->work.figures.late = 1;
 	row_write(c, &c->work);
 }
 
 /* One that called execve took the first's place, which was dead by then: its time belongs to the process. */
 static __always_inline void row_add_replaced(struct ended_cpu *c, const struct ended_leader *left)
 {
-	__u32 pid = c->work.pid;
+	struct ended_figures *r = &c->work.figures;
+	__u32 pid = r->pid;
 
-	c->work.sums[ENDED_CPU] += left->row.sums[ENDED_CPU];
-	c->work.sums[ENDED_DELAY] += left->row.sums[ENDED_DELAY];
+	r->sums[ENDED_CPU] += left->row.figures.sums[ENDED_CPU];
+	r->sums[ENDED_DELAY] += left->row.figures.sums[ENDED_DELAY];
 	bpf_map_delete_elem(&tally_ended_first, &pid);
 }
 
@@ -290,8 +293,8 @@ static __always_inline void end_of_thread(struct ended_cpu *c, struct task_struc
 
 	if (task->pid == task->tgid) {
 		row_identity(&c->work, task);
-		row_figures(&c->work, task);
-		row_times(&c->work, task);
+		row_figures(&c->work.figures, task);
+		row_times(&c->work.figures, task);
 		if (leader_ends(c, task, signal))
 			row_of_process(c, &c->work, signal);
 		return;

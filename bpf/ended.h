@@ -11,8 +11,8 @@
  *    56  72  sums         of the processes that ended: enum ended_sum
  *   128   8  late         rows of threads that went after their process's row was written
  *   136 120  zero
- *   256 256  work         the program's own: a row before it is written
- *   512 256  leader       likewise: that of a first thread
+ *   256 576  work         the program's own: a row before it is written
+ *   832 576  leader       likewise: that of a first thread
  *
  * Row number n of a CPU is at cpu x ENDED_ROWS + n % ENDED_ROWS of an array, ENDED_ROWS being a constant that
  * the loader sets. What is not read in time is overwritten; the sums have it all the same.
@@ -41,22 +41,24 @@ enum ended_sum {
 	ENDED_SUMS
 };
 
-#define ENDED_CGROUP_NAME 88u
-
-struct ended_row {
+struct ended_figures {
 	uint64_t number; /* 1 + its number */
 	uint64_t start_ns, end_ns; /* since boot, with time asleep */
 	uint64_t sums[ENDED_SUMS];
 	uint64_t user_ns, system_ns; /* as ticks found it: only their ratio is of use */
 	uint64_t peak_pages; /* of resident memory */
-	uint64_t cgroup; /* id; its name is the last part of its path */
 	uint32_t pid, parent, uid;
 	uint32_t code; /* as wait(2) tells it */
 	uint32_t
 		late; /* a thread that went after its process's row: only pid, comm and sums are of use */
 	uint32_t spare;
 	char comm[16];
-	char cgroup_name[ENDED_CGROUP_NAME];
+};
+
+struct ended_row {
+	struct ended_figures figures;
+	struct tally_slot_cgroup cgroup; /* by its path: a cgroup that is made again is the same */
+	uint64_t reserved;
 };
 
 struct ended_cpu {
@@ -84,8 +86,8 @@ static inline enum ended_how ended_how(uint32_t code)
 	return code ? ENDED_FAILED : ENDED_OK;
 }
 
-_Static_assert(sizeof(struct ended_row) == 256, "shared with user space");
+_Static_assert(sizeof(struct ended_row) == 576, "shared with user space");
 _Static_assert(offsetof(struct ended_cpu, work) == 256, "shared with user space");
-_Static_assert(sizeof(struct ended_cpu) == 768, "shared with user space");
+_Static_assert(sizeof(struct ended_cpu) == 1408, "shared with user space");
 
 #endif

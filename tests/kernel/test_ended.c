@@ -14,6 +14,7 @@
 #include <time.h>
 
 #define OPS_UNDER_TEST (&producer_ended)
+#include "tests/lib/testcgroup.h"
 #include "tests/lib/testmodule.h"
 
 #define SHORT_MS 3u
@@ -273,6 +274,64 @@ Test(ended, codes_and_memory, .init = setup, .fini = teardown)
 		value("ended_peak_memory_bytes", "comm=\"tally-memory\"", SERIES_VALUE), 64 * mib);
 	cr_assert_leq(
 		value("ended_peak_memory_bytes", "comm=\"tally-memory\"", SERIES_VALUE), 96 * mib);
+}
+
+static void end_in(const char *path, const char *comm)
+{
+	pid_t pid = fork();
+
+	cr_assert_geq(pid, 0);
+	if (!pid) {
+		prctl(PR_SET_NAME, comm);
+		cgroup_enter(path);
+		_exit(0);
+	}
+	cr_assert_eq(waitpid(pid, NULL, 0), pid);
+}
+
+static size_t series_count(const char *name, const char *labels)
+{
+	size_t n = 0;
+
+	for (size_t k = 0; k < snapshot.n; k++)
+		for (size_t i = 0; i < snapshot.groups[k]->schema.n; i++)
+			n += !strcmp(snapshot.groups[k]->schema.series[i].name, name) &&
+			     has_labels(snapshot.groups[k]->schema.series[i].labels, labels);
+	return n;
+}
+
+/* By the whole path: two cgroups may have the same last name, and one that is made again is the same. */
+Test(ended, by_cgroup, .init = setup, .fini = teardown)
+{
+	char outer[2][64], inner[2][96], labels[300], comm[] = "tally-\xff-in";
+
+	for (int i = 0; i < 2; i++) {
+		snprintf(outer[i], sizeof(outer[i]), "/tally-ended-%d-%c", (int)getpid(), 'a' + i);
+		snprintf(inner[i], sizeof(inner[i]), "%s/inner.service", outer[i]);
+	}
+	for (int again = 0; again < 2; again++) {
+		comm[6] = again ? '\xfe' : '\xff';
+		for (int i = 0; i < 2; i++) {
+			cgroup_make(outer[i]);
+			cgroup_make(inner[i]);
+			for (int k = 0; k <= i; k++)
+				end_in(inner[i], comm);
+		}
+		usleep(100000);
+		for (int i = 0; i < 2; i++) {
+			cgroup_remove(inner[i]);
+			cgroup_remove(outer[i]);
+		}
+		poll_producer();
+		for (uint64_t i = 0; i < 2; i++) {
+			snprintf(labels, sizeof(labels),
+				"comm=\"tally-?-in\",cgroup=\"%s\",unit=\"inner.service\",how="
+				"\"success\"",
+				inner[i]);
+			cr_assert_eq(ends(labels), ((uint64_t)again + 1) * (i + 1), "%s", labels);
+			cr_assert_eq(series_count("ended_processes", labels), 1);
+		}
+	}
 }
 
 /* What a process writes with O_SYNC to a file is on its account; in a machine without disks there is none. */

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TEXT_MAX 256u
+#define TEXT_MAX 448u /* the path of a cgroup, for one */
 
 /* Names of processes are whatever bytes they like. */
 static void copy_valid(char *to, const char *from)

@@ -9,7 +9,7 @@
 #include "user/provider/kernel/modules.h"
 
 /* The names of a path from its last to its first, put together the other way round. size >= the path's + 2. */
-static void path_of(const struct tally_slot_cgroup *slot, char *out, size_t size)
+static void join_names(const struct tally_slot_cgroup *slot, char *out, size_t size)
 {
 	size_t begins[TALLY_CGROUP_LEVELS], n = 0, used = 0;
 	size_t end = slot->size < sizeof(slot->names) ? slot->size : sizeof(slot->names);
@@ -22,6 +22,21 @@ static void path_of(const struct tally_slot_cgroup *slot, char *out, size_t size
 			slot->names + begins[n]);
 	if (!used)
 		snprintf(out, size, "/");
+	text_make_valid(out);
+}
+
+void cgroup_slot_path(const struct tally_slot_cgroup *slot, char *out)
+{
+	char path[MODULE_CGROUP_PATH];
+
+	if (!slot->cut) {
+		join_names(slot, out, MODULE_CGROUP_PATH);
+		return;
+	}
+	/* what lacks its beginning is still told apart */
+	join_names(slot, path, sizeof(path));
+	snprintf(out, MODULE_CGROUP_PATH, "...%016llx%.*s", (unsigned long long)slot->identity,
+		(int)(MODULE_CGROUP_PATH - 20), path);
 }
 
 static void add_label(
@@ -34,23 +49,14 @@ static void add_label(
 
 void module_cgroup_labels(const void *name, struct slot_labels *ret)
 {
-	enum { PATH = MODULE_CGROUP_PATH };
-	const struct tally_slot_cgroup *slot = name;
-	char path[PATH], *units = ret->text + PATH, *ids = units + TALLY_CGROUP_NAME + 1;
+	char *units = ret->text + MODULE_CGROUP_PATH, *ids = units + TALLY_CGROUP_NAME + 1;
 	struct cgroup_names found;
 
 	_Static_assert(MODULE_CGROUP_TEXT <= sizeof(ret->text), "room for all");
-	path_of(slot, path, sizeof(path));
-	text_make_valid(path);
-	/* what lacks its beginning is still told apart */
-	if (slot->cut)
-		snprintf(ret->text, PATH, "...%016llx%.*s", (unsigned long long)slot->identity,
-			(int)(PATH - 20), path);
-	else
-		snprintf(ret->text, PATH, "%s", path);
+	cgroup_slot_path(name, ret->text);
 	ret->names[ret->n] = "cgroup";
 	ret->values[ret->n++] = ret->text;
-	cgroup_names_find(path, &found);
+	cgroup_names_find(ret->text, &found);
 	if (found.unit)
 		add_label(ret, "unit", units, found.unit, found.unit_len);
 	if (found.container)

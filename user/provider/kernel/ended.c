@@ -20,7 +20,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "user/lib/sharedtext.h"
 #include "user/lib/util.h"
+#include "user/provider/cgroup_names.h"
 #include "user/provider/kernel/modules.h"
 #include "user/provider/kernel/endlog.h"
 #include "user/provider/seat.h"
@@ -77,8 +79,9 @@ static const struct seat_metric figures[END_FIGURES] = {
 enum own { OWN_DROPPED, OWN_LATE, OWN_RUNS, OWN_NS, OWN_METRICS };
 static const struct seat_metric own_metrics[OWN_METRICS] = {
 	[OWN_DROPPED] = {.name = "ended_dropped_rows",
-		.help = "Processes that ended, and were overwritten before they were read: they "
-			"are in \"other\"",
+		.help = "Processes that ended, and were overwritten before they were read, or "
+			"found no "
+			"memory: they are in \"other\"",
 		.unit = "",
 		.source = "the producer",
 		.type = METRIC_COUNTER},
@@ -93,9 +96,15 @@ static const struct seat_metric own_metrics[OWN_METRICS] = {
 
 struct sitter {
 	struct group group;
-	char comm[sizeof(((struct ended_row *)0)->comm)];
-	char cgroup[ENDED_CGROUP_NAME];
-	uint64_t cgroup_id, last_ns; /* last_ns: when one of them ended last; monotonic */
+	char comm[sizeof(((struct ended_figures *)0)->comm)];
+	uint64_t cgroup, last_ns; /* last_ns: when one of them ended last; monotonic */
+};
+
+/* A row of the program, without what only it needs. */
+struct ending {
+	struct ended_figures figures;
+	uint64_t cgroup; /* identity of its path */
+	char *path; /* of its cgroup, as it is shown; of text_dup() */
 };
 
 struct ended {
@@ -111,12 +120,12 @@ struct ended {
 	size_t nsitters;
 	uint64_t seated[END_FIGURES]; /* all that was ever added to seats */
 	uint64_t other_peak;
-	struct ended_row *recent; /* the last RECENT processes: number n at n % RECENT */
+	struct ending *recent; /* the last RECENT processes: number n at n % RECENT */
 	uint64_t nrecent, nlisted,
 		ready; /* in the list are those before nlisted; soon those before ready */
 	struct endlog *list; /* NULL: none is kept */
 	const struct registry *registry;
-	struct ended_row *late; /* of this poll */
+	struct ending *late; /* of this poll */
 	size_t nlate, late_capacity;
 	uint64_t start_ns;
 	uint32_t interval_ms;
@@ -155,10 +164,10 @@ int ended_prepare(struct bpf_object *object, uint32_t ncpus)
 
 /* --- seats ------------------------------------------------------------------------------------ */
 
-static bool sits(const struct sitter *s, const struct ended_row *r)
+static bool sits(const struct sitter *s, const struct ending *ending)
 {
-	return s->cgroup_id == r->cgroup && !strncmp(s->comm, r->comm, sizeof(s->comm)) &&
-	       !strncmp(s->cgroup, r->cgroup_name, sizeof(s->cgroup));
+	return s->cgroup == ending->cgroup &&
+	       !strncmp(s->comm, ending->figures.comm, sizeof(s->comm));
 }
 
 /* The one that came last the longest ago, if that is long enough. */
@@ -172,38 +181,49 @@ static struct sitter *idle_sitter(struct ended *e, uint64_t now)
 	return now - oldest->last_ns > IDLE_NS ? oldest : NULL;
 }
 
-static struct sitter *take_seat(struct ended *e, const struct ended_row *r, uint64_t now)
+static int name_seat(
+	struct ended *e, struct sitter *s, const struct ending *ending, uint64_t start_ns)
 {
-	const struct seat_label labels[] = {{"comm", r->comm}, {"cgroup", r->cgroup_name}};
+	char name[32], unit[TALLY_CGROUP_NAME], container[TALLY_CGROUP_NAME];
+	const struct seat_label labels[] = {{"comm", ending->figures.comm},
+		{"cgroup", ending->path}, {"unit", unit}, {"container", container}};
+	struct cgroup_names found;
+
+	cgroup_names_find(ending->path, &found);
+	snprintf(unit, sizeof(unit), "%.*s", (int)found.unit_len, found.unit ? found.unit : "");
+	snprintf(container, sizeof(container), "%.*s", (int)found.container_len,
+		found.container ? found.container : "");
+	snprintf(name, sizeof(name), "ended.%zu", (size_t)(s - e->sitters));
+	return seat_take(&s->group, name, figures, END_FIGURES, labels,
+		sizeof(labels) / sizeof(labels[0]), start_ns, e->interval_ms);
+}
+
+static struct sitter *take_seat(struct ended *e, const struct ending *ending, uint64_t now)
+{
 	bool is_new = e->nsitters < ENDED_SEATS;
 	struct sitter *s = is_new ? &e->sitters[e->nsitters] : idle_sitter(e, now);
-	uint64_t start_ns = is_new ? e->start_ns : (uint64_t)clock_realtime_ns();
-	char name[32];
 
-	if (!s)
-		return NULL;
-	snprintf(name, sizeof(name), "ended.%zu", (size_t)(s - e->sitters));
-	if (seat_take(&s->group, name, figures, END_FIGURES, labels, 2, start_ns, e->interval_ms))
+	if (!s || name_seat(e, s, ending, is_new ? e->start_ns : (uint64_t)clock_realtime_ns()))
 		return NULL;
 	e->nsitters += is_new;
-	memcpy(s->comm, r->comm, sizeof(s->comm));
-	memcpy(s->cgroup, r->cgroup_name, sizeof(s->cgroup));
-	s->cgroup_id = r->cgroup;
+	memcpy(s->comm, ending->figures.comm, sizeof(s->comm));
+	s->cgroup = ending->cgroup;
 	return s;
 }
 
 /* NULL: it is one of the others. */
-static struct sitter *find_seat(struct ended *e, const struct ended_row *r, uint64_t now)
+static struct sitter *find_seat(struct ended *e, const struct ending *ending, uint64_t now)
 {
 	for (size_t i = 0; i < e->nsitters; i++)
-		if (sits(&e->sitters[i], r))
+		if (sits(&e->sitters[i], ending))
 			return &e->sitters[i];
-	return take_seat(e, r, now);
+	return take_seat(e, ending, now);
 }
 
-static void add_row(struct ended *e, const struct ended_row *r, uint64_t now)
+static void add_row(struct ended *e, const struct ending *ending, uint64_t now)
 {
-	struct sitter *s = find_seat(e, r, now);
+	const struct ended_figures *r = &ending->figures;
+	struct sitter *s = find_seat(e, ending, now);
 	uint64_t add[END_FIGURES] = {[END_CPU] = r->sums[ENDED_CPU],
 		[END_READ] = r->sums[ENDED_READ],
 		[END_WRITTEN] = r->sums[ENDED_WRITTEN]};
@@ -229,54 +249,66 @@ static void add_row(struct ended *e, const struct ended_row *r, uint64_t now)
 /* With what it counted itself, if its segment has been folded by now. */
 static void list_next(struct ended *e)
 {
-	const struct ended_row *r = &e->recent[e->nlisted++ % RECENT];
+	const struct ending *ending = &e->recent[e->nlisted++ % RECENT];
+	const struct ended_figures *r = &ending->figures;
 	const struct segment_last_words *w = segments_last_words(
 		e->registry, r->pid, r->uid, r->start_ns / (NSEC_PER_SEC / (uint64_t)e->ticks));
 
 	if (e->list)
-		endlog_add(e->list, r, w ? w->program : NULL, w ? w->counted : NULL);
+		endlog_add(e->list, r, ending->path, w ? w->program : NULL, w ? w->counted : NULL);
 }
 
-static void take_process(struct ended *e, const struct ended_row *r, uint64_t now)
+/* It is ours from here on. */
+static void take_process(struct ended *e, const struct ending *ending, uint64_t now)
 {
+	struct ending *recent = &e->recent[e->nrecent % RECENT];
+
 	if (e->nrecent - e->nlisted == RECENT)
 		list_next(e);
-	e->recent[e->nrecent++ % RECENT] = *r;
-	add_row(e, r, now);
+	e->nrecent++;
+	text_free(recent->path);
+	*recent = *ending;
+	add_row(e, ending, now);
 }
 
 /* A thread's row goes where its process's went, if that is still known. */
-static void take_late(struct ended *e, struct ended_row *r, uint64_t now)
+static void take_late(struct ended *e, struct ending *thread, uint64_t now)
 {
-	for (uint64_t i = 0; i < RECENT && i < e->nrecent; i++) {
-		struct ended_row *process = &e->recent[(e->nrecent - 1 - i) % RECENT];
+	struct ending as_process = *thread;
 
-		if (process->pid != r->pid)
+	for (uint64_t i = 0; i < RECENT && i < e->nrecent; i++) {
+		struct ending *process = &e->recent[(e->nrecent - 1 - i) % RECENT];
+
+		if (process->figures.pid != thread->figures.pid)
 			continue;
 		for (size_t k = 0; k < ENDED_SUMS; k++)
-			process->sums[k] += r->sums[k];
-		memcpy(r->comm, process->comm, sizeof(r->comm));
-		memcpy(r->cgroup_name, process->cgroup_name, sizeof(r->cgroup_name));
-		r->cgroup = process->cgroup;
+			process->figures.sums[k] += thread->figures.sums[k];
+		memcpy(as_process.figures.comm, process->figures.comm,
+			sizeof(as_process.figures.comm));
+		as_process.cgroup = process->cgroup;
+		as_process.path = process->path;
 		break;
 	}
-	add_row(e, r, now);
+	add_row(e, &as_process, now);
+	text_free(thread->path);
 }
 
-static void keep_late(struct ended *e, const struct ended_row *r, uint64_t now)
+/* It is ours from here on. */
+static void keep_late(struct ended *e, struct ending *thread, uint64_t now)
 {
 	if (e->nlate == e->late_capacity) {
 		size_t n = e->late_capacity ? 2 * e->late_capacity : 16;
-		struct ended_row *late = reallocarray(e->late, n, sizeof(*late));
+		struct ending *late = reallocarray(e->late, n, sizeof(*late));
 
 		if (!late) {
-			add_row(e, r, now); /* by its own name, then */
+			add_row(e, thread, now); /* by its own name, then */
+			text_free(thread->path);
 			return;
 		}
 		e->late = late;
 		e->late_capacity = n;
 	}
-	e->late[e->nlate++] = *r;
+	e->late[e->nlate++] = *thread;
 }
 
 static uint64_t head_of(const struct ended *e, uint32_t cpu)
@@ -284,25 +316,38 @@ static uint64_t head_of(const struct ended *e, uint32_t cpu)
 	return __atomic_load_n(&e->cpus[cpu].rows, __ATOMIC_ACQUIRE);
 }
 
+static void take_row(struct ended *e, struct ended_row *row, uint64_t now)
+{
+	struct ending ending = {.figures = row->figures, .cgroup = row->cgroup.identity};
+	char path[MODULE_CGROUP_PATH];
+
+	ending.figures.comm[sizeof(ending.figures.comm) - 1] = '\0';
+	text_make_valid(ending.figures.comm);
+	cgroup_slot_path(&row->cgroup, path);
+	ending.path = text_dup(path);
+	if (!ending.path)
+		e->dropped++;
+	else if (ending.figures.late)
+		keep_late(e, &ending, now);
+	else
+		take_process(e, &ending, now);
+}
+
 /* Takes rows [from, to) of a CPU. Returns how many it could, the last ones being not there yet. */
 static uint64_t take_rows(struct ended *e, uint32_t cpu, const struct ended_row *rows,
 	uint64_t from, uint64_t to, uint64_t now)
 {
-	struct ended_row r;
+	struct ended_row row;
 
 	for (uint64_t i = from; i < to; i++) {
-		memcpy(&r, &rows[i - from], sizeof(r));
+		memcpy(&row, &rows[i - from], sizeof(row));
 		if (head_of(e, cpu) - i >= e->nrows) {
 			e->dropped++; /* it may have been written over while it was read */
 			continue;
 		}
-		if (r.number != i + 1)
+		if (row.figures.number != i + 1)
 			return i - from;
-		r.comm[sizeof(r.comm) - 1] = r.cgroup_name[sizeof(r.cgroup_name) - 1] = '\0';
-		if (r.late)
-			keep_late(e, &r, now);
-		else
-			take_process(e, &r, now);
+		take_row(e, &row, now);
 	}
 	return to - from;
 }
@@ -458,6 +503,8 @@ static void ended_free(struct ended *e)
 	group_release(&e->others);
 	group_release(&e->own);
 	endlog_free(e->list);
+	for (size_t i = 0; e->recent && i < RECENT; i++)
+		text_free(e->recent[i].path);
 	free(e->sitters);
 	free(e->recent);
 	free(e->late);
@@ -567,7 +614,7 @@ static void ended_close(struct producer *p)
 
 static void ended_describe(struct describer *d)
 {
-	seat_describe(d, figures, END_FIGURES, "comm, cgroup");
+	seat_describe(d, figures, END_FIGURES, "comm, cgroup, unit, container");
 	seat_describe(d, own_metrics, OWN_METRICS, NULL);
 }
 

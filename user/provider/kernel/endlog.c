@@ -3,7 +3,7 @@
  * Lines of processes that ended. Fields, in this order:
  *
  *   end, seconds since 1970       CPU time of the user's code   pid              name
- *   run time, seconds             CPU time of the kernel        its parent's     last part of its cgroup's path
+ *   run time, seconds             CPU time of the kernel        its parent's     path of its cgroup
  *   code, as wait(2) tells it     most memory, bytes            user id          program in its segment, or -
  *                                 read, then written, bytes                      what it counted, or -
  *
@@ -77,7 +77,7 @@ static void put_number(struct buf *out, uint64_t v)
  * The user's part of the exact time, in the ratio that ticks found. As in the kernel, all of it is the user's
  * where no tick found the process at all.
  */
-static uint64_t user_ns(const struct ended_row *r)
+static uint64_t user_ns(const struct ended_figures *r)
 {
 	double ticks = (double)r->user_ns + (double)r->system_ns;
 
@@ -86,8 +86,8 @@ static uint64_t user_ns(const struct ended_row *r)
 	return (uint64_t)((double)r->sums[ENDED_CPU] * ((double)r->user_ns / ticks));
 }
 
-void endlog_add(
-	struct endlog *l, const struct ended_row *r, const char *program, const char *counted)
+void endlog_add(struct endlog *l, const struct ended_figures *r, const char *cgroup,
+	const char *program, const char *counted)
 {
 	struct buf *out = &l->lines;
 	uint64_t user = user_ns(r);
@@ -104,7 +104,7 @@ void endlog_add(
 	put_number(out, r->parent);
 	put_number(out, r->uid);
 	put_name(out, r->comm);
-	put_name(out, *r->cgroup_name ? r->cgroup_name : "/");
+	put_name(out, cgroup);
 	put_name(out, program ? program : "-");
 	put_name(out, counted && *counted ? counted : "-");
 	if (!buf_error(out) && out->len)

@@ -20,9 +20,12 @@ struct endlog;
 /* Its directory need not be writable yet. NULL without memory. */
 struct endlog *endlog_new(const char *state_dir, uint64_t boot_ns, uint64_t page_size);
 void endlog_free(struct endlog *l);
-/* Adds a line. program: what it calls itself in its segment, and what it counted; NULL: nothing is known. */
-void endlog_add(
-	struct endlog *l, const struct ended_row *r, const char *program, const char *counted);
+/*
+ * Adds a line. cgroup: its path; program: what it calls itself in its segment, and what it counted; NULL: nothing is
+ * known.
+ */
+void endlog_add(struct endlog *l, const struct ended_figures *r, const char *cgroup,
+	const char *program, const char *counted);
 /* Writes what was added. After an error, a negative errno value, it is gone. */
 int endlog_flush(struct endlog *l);
 

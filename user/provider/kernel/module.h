@@ -97,6 +97,8 @@ void module_number_labels(const void *name, struct slot_labels *ret);
 #define MODULE_CGROUP_PATH (TALLY_CGROUP_PATH + 32)
 #define MODULE_CGROUP_TEXT (MODULE_CGROUP_PATH + 2 * (TALLY_CGROUP_NAME + 1))
 void module_cgroup_labels(const void *name, struct slot_labels *ret);
+/* The path as text, of valid characters; out has MODULE_CGROUP_PATH bytes. */
+void cgroup_slot_path(const struct tally_slot_cgroup *slot, char *out);
 #define MODULE_CGROUP_NAMES                                                               \
 	.label = "cgroup", .more = "`unit`, `container`", .labels = module_cgroup_labels, \
 	.name_size = sizeof(struct tally_slot_cgroup)
