@@ -4,7 +4,6 @@
  * while it runs may be missing.
  */
 #include "bpf/module.bpf.h"
-#include "bpf/cgroup_of.bpf.h"
 #include "bpf/tasks.h"
 
 static __always_inline void put_counters(struct tasks_thread *t, struct task_struct *task)
@@ -69,7 +68,6 @@ int tally_tasks(struct bpf_iter__task *ctx)
 	struct task_struct *task = ctx->task;
 	struct tasks_first f = {.thread.size = sizeof(f)};
 	struct signal_struct *signal;
-	struct kernfs_node *kn;
 
 	if (!task)
 		return 0;
@@ -85,9 +83,6 @@ int tally_tasks(struct bpf_iter__task *ctx)
 	f.pages = resident(task);
 	f.threads = (__u32)signal->nr_threads;
 	f.ended = !signal->live.counter;
-	kn = BPF_CORE_READ(cgroup_of(task), kn);
-	f.cgroup = BPF_CORE_READ(kn, id);
-	bpf_probe_read_kernel_str(f.cgroup_name, sizeof(f.cgroup_name), BPF_CORE_READ(kn, name));
 	bpf_probe_read_kernel_str(f.comm, sizeof(f.comm), task->comm);
 	bpf_seq_write(ctx->meta->seq, &f, sizeof(f));
 	return 0;

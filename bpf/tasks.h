@@ -31,14 +31,12 @@ struct tasks_first {
 	struct tasks_thread thread;
 	uint64_t start_ns; /* since boot, with time asleep */
 	uint64_t pages; /* resident */
-	uint64_t cgroup;
 	uint32_t threads; /* that are not released */
 	uint32_t ended; /* no thread is live: its figures are with those that ended */
 	char comm[16];
-	char cgroup_name[88];
 };
 
 _Static_assert(sizeof(struct tasks_thread) == 56, "shared with user space");
-_Static_assert(sizeof(struct tasks_first) == 192, "shared with user space");
+_Static_assert(sizeof(struct tasks_first) == 96, "shared with user space");
 
 #endif

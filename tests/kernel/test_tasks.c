@@ -11,6 +11,7 @@
 #include <time.h>
 
 #define OPS_UNDER_TEST (&producer_tasks)
+#include "tests/lib/testcgroup.h"
 #include "tests/lib/testmodule.h"
 #include "user/provider/kernel/tasks.h"
 
@@ -130,6 +131,56 @@ Test(tasks, figures_of_a_process, .init = setup, .fini = teardown)
 	cr_assert_geq(ours + 4 * 20 * NSEC_PER_MSEC, below);
 	cr_assert_leq(ours, above);
 	cr_assert_eq(task("task_threads", pid), 4);
+}
+
+static char own_cgroup[96];
+
+static void spin_in_memory_cgroup(void)
+{
+	if (memory_cgroup_write("cgroup.procs", "0"))
+		spin_for_ever();
+}
+
+/* In the other one as well, where that is of version 1. */
+static void spin_in_cgroup(void)
+{
+	memory_cgroup_write("cgroup.procs", "0");
+	cgroup_enter(own_cgroup);
+	spin_for_ever();
+}
+
+static uint64_t threads_in(pid_t pid, const char *more)
+{
+	char labels[250];
+
+	snprintf(labels, sizeof(labels), "pid=\"%d\",%s", (int)pid, more);
+	return value("task_threads", labels, SERIES_VALUE);
+}
+
+/* Of version 2; and of the controller of memory, whose version 1 tells where that of 2 is the root. */
+Test(tasks, cgroup_of_a_process, .init = setup, .fini = teardown)
+{
+	char own[64], inner[200], memory[200];
+	pid_t pid, in_memory;
+
+	snprintf(own, sizeof(own), "/tally-tasks-%d", (int)getpid());
+	snprintf(own_cgroup, sizeof(own_cgroup), "%s/in.scope", own);
+	snprintf(inner, sizeof(inner), "cgroup=\"%s\",unit=\"in.scope\"", own_cgroup);
+	cgroup_make(own);
+	cgroup_make(own_cgroup);
+	memory_cgroup_make("tally-tasks-memory", 64 << 20);
+	snprintf(memory, sizeof(memory), "cgroup=\"%s\"", strrchr(memory_cgroup, '/'));
+	pid = start(spin_in_cgroup);
+	in_memory = start(spin_in_memory_cgroup);
+	poll_after_ms(300);
+	poll_after_ms(300);
+	end(pid);
+	end(in_memory);
+	cgroup_remove(own_cgroup);
+	cgroup_remove(own);
+	memory_cgroup_remove();
+	cr_assert_eq(threads_in(pid, inner), 1);
+	cr_assert_eq(threads_in(in_memory, memory), 1);
 }
 
 Test(tasks, memory_of_a_process, .init = setup, .fini = teardown)

@@ -3,6 +3,7 @@
 #include "user/provider/cgroup_names.h"
 
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 
 #define CONTAINER_DIGITS 64u
@@ -38,7 +39,7 @@ void cgroup_names_find(const char *path, struct cgroup_names *ret)
 	size_t n;
 
 	*ret = (struct cgroup_names){0};
-	for (const char *at = path; *at == '/'; at += n) {
+	for (const char *at = path + strcspn(path, "/"); *at; at += n) {
 		n = strcspn(++at, "/");
 		if (!ret->unit && is_unit(at, n)) {
 			ret->unit = at;
@@ -50,4 +51,15 @@ void cgroup_names_find(const char *path, struct cgroup_names *ret)
 			ret->container_len = CONTAINER_DIGITS;
 		}
 	}
+}
+
+void cgroup_names_copy(const char *path, struct cgroup_names_text *ret)
+{
+	struct cgroup_names found;
+
+	cgroup_names_find(path, &found);
+	snprintf(ret->unit, sizeof(ret->unit), "%.*s", (int)found.unit_len,
+		found.unit ? found.unit : "");
+	snprintf(ret->container, sizeof(ret->container), "%.*s", (int)found.container_len,
+		found.container ? found.container : "");
 }

@@ -17,6 +17,13 @@ struct cgroup_names {
 	size_t unit_len, container_len;
 };
 
+/* What is before the first "/" is none of it. */
 void cgroup_names_find(const char *path, struct cgroup_names *ret);
+
+/* Copies; "": it has none. */
+struct cgroup_names_text {
+	char unit[128], container[65];
+};
+void cgroup_names_copy(const char *path, struct cgroup_names_text *ret);
 
 #endif

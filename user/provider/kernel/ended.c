@@ -184,15 +184,12 @@ static struct sitter *idle_sitter(struct ended *e, uint64_t now)
 static int name_seat(
 	struct ended *e, struct sitter *s, const struct ending *ending, uint64_t start_ns)
 {
-	char name[32], unit[TALLY_CGROUP_NAME], container[TALLY_CGROUP_NAME];
+	char name[32];
+	struct cgroup_names_text of_path;
 	const struct seat_label labels[] = {{"comm", ending->figures.comm},
-		{"cgroup", ending->path}, {"unit", unit}, {"container", container}};
-	struct cgroup_names found;
+		{"cgroup", ending->path}, {"unit", of_path.unit}, {"container", of_path.container}};
 
-	cgroup_names_find(ending->path, &found);
-	snprintf(unit, sizeof(unit), "%.*s", (int)found.unit_len, found.unit ? found.unit : "");
-	snprintf(container, sizeof(container), "%.*s", (int)found.container_len,
-		found.container ? found.container : "");
+	cgroup_names_copy(ending->path, &of_path);
 	snprintf(name, sizeof(name), "ended.%zu", (size_t)(s - e->sitters));
 	return seat_take(&s->group, name, figures, END_FIGURES, labels,
 		sizeof(labels) / sizeof(labels[0]), start_ns, e->interval_ms);

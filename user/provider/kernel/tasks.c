@@ -6,8 +6,7 @@
  *   iterator -> processes (what each had at the last poll, and has now) -> top -> seats
  *                                                                           \--> others
  *
- * When somebody takes a seat his records are looked through once more, for the name of his cgroup, which is not kept:
- * those that were read, or if they were too many the iterator.
+ * When somebody takes a seat his cgroup is looked up in /proc.
  */
 #include "user/provider/kernel/tasks.h"
 
@@ -21,12 +20,13 @@
 
 #include "bpf/tasks.skel.h"
 #include "user/lib/util.h"
+#include "user/provider/cgroup_names.h"
 #include "user/provider/kernel/ended.h"
 #include "user/provider/kernel/load.h"
 #include "user/provider/seat.h"
 #include "user/provider/top.h"
 
-#define READ_BYTES 65536u /* of records, which are kept for the second look if they are no more */
+#define READ_BYTES 65536u /* of records, a few hundred */
 
 /* In the order of a seat's series; the counters are those of enum task_counter. */
 enum { SEAT_MEMORY = TASK_COUNTERS, SEAT_THREADS, SEAT_SERIES };
@@ -134,7 +134,8 @@ struct tasks {
 	uint64_t pages, threads; /* of all, and in the end of the others */
 	struct group others, own;
 	char *bytes; /* READ_BYTES, of the iterator */
-	size_t kept; /* bytes of all records of this poll; 0: there were more */
+	int proc; /* the directory */
+	bool hidden; /* it does not show the processes of others */
 };
 
 /* --- the table of processes ---------------------------------------------------------------------- */
@@ -222,8 +223,6 @@ static void table_end(struct tasks *t)
 
 /* --- reading the iterator ----------------------------------------------------------------------- */
 
-typedef void (*record_fn)(struct tasks *t, const struct tasks_thread *thread);
-
 static void take_record(struct tasks *t, const struct tasks_thread *thread)
 {
 	const struct tasks_first *f = (const void *)thread;
@@ -256,8 +255,8 @@ static void take_record(struct tasks *t, const struct tasks_thread *thread)
 	memcpy(p->comm, f->comm, sizeof(p->comm));
 }
 
-/* Gives each whole record of n bytes to fn. Returns how many bytes they took; -EPROTO. */
-static ssize_t take_bytes(struct tasks *t, size_t n, record_fn fn)
+/* Takes each whole record of n bytes. Returns how many bytes they took; -EPROTO. */
+static ssize_t take_bytes(struct tasks *t, size_t n)
 {
 	struct tasks_thread thread;
 	union {
@@ -273,7 +272,7 @@ static ssize_t take_bytes(struct tasks *t, size_t n, record_fn fn)
 		if (n - at < thread.size)
 			break;
 		memcpy(&record, t->bytes + at, thread.size);
-		fn(t, &record.thread);
+		take_record(t, &record.thread);
 		at += thread.size;
 	}
 	return (ssize_t)at;
@@ -291,26 +290,23 @@ static ssize_t fill_bytes(struct tasks *t, int fd, size_t n)
 	return got < 0 ? -errno : (ssize_t)n;
 }
 
-static int read_tasks(struct tasks *t, record_fn fn)
+static int read_tasks(struct tasks *t)
 {
 	size_t left = 0; /* of a record whose end is still to come */
 	ssize_t n, taken;
-	bool all = true;
 	int fd = bpf_iter_create(t->link);
 
 	if (fd < 0)
 		return -errno;
 	for (;;) {
 		n = fill_bytes(t, fd, left);
-		taken = n < 0 ? n : take_bytes(t, (size_t)n, fn);
+		taken = n < 0 ? n : take_bytes(t, (size_t)n);
 		if (taken <= 0 || (size_t)n < READ_BYTES)
 			break;
-		all = false;
 		left = (size_t)(n - taken);
 		memmove(t->bytes, t->bytes + taken, left);
 	}
 	close(fd);
-	t->kept = all && taken > 0 ? (size_t)taken : 0;
 	return taken < 0 ? (int)taken : 0;
 }
 
@@ -392,49 +388,74 @@ static void seats_give(struct tasks *t)
 	}
 }
 
-/* Labels for who has just come, or has another name than before. */
-static void take_names(struct tasks *t, const struct tasks_thread *thread)
+/* The path in a text of /proc/PID/cgroup: of version 2, or if that is the root, of version 1's memory controller. */
+static const char *path_in(char *text)
 {
-	const struct tasks_first *f = (const void *)thread;
+	static const char gone[] = " (deleted)";
+	char *line, *v2 = "/", *v1 = "/", *path;
 
-	if (thread->size != sizeof(*f))
-		return;
-	for (size_t i = 0; i < t->nseats; i++) {
-		struct sitter *s = &t->seats[i];
-		char pid[16], name[32];
-		const struct seat_label labels[] = {
-			{"pid", pid}, {"comm", f->comm}, {"cgroup", f->cgroup_name}};
+	while ((line = strsep(&text, "\n"))) {
+		char *controllers, *name;
 
-		if (s->named || s->pid != thread->pid || s->start_ns != f->start_ns)
+		strsep(&line, ":");
+		controllers = strsep(&line, ":");
+		if (!line)
 			continue;
-		snprintf(pid, sizeof(pid), "%u", s->pid);
-		snprintf(name, sizeof(name), "tasks.%zu", i);
-		if (seat_take(&s->group, name, seat_metrics, SEAT_SERIES, labels, 3,
-			    t->boot_ns + s->start_ns, t->interval_ms))
-			continue;
-		memcpy(s->comm, f->comm, sizeof(s->comm));
-		s->named = true;
+		if (!*controllers)
+			v2 = line;
+		while ((name = strsep(&controllers, ",")))
+			v1 = strcmp(name, "memory") ? v1 : line;
 	}
+	path = strcmp(v2, "/") ? v2 : v1;
+	if (strlen(path) >= sizeof(gone) && !strcmp(path + strlen(path) - strlen(gone), gone))
+		path[strlen(path) - strlen(gone)] = '\0';
+	return path;
 }
 
-static int seats_name(struct tasks *t)
+/* Labels for who has just come, or has another name than before. Who has ended meanwhile gets none. */
+static int take_name(struct tasks *t, struct sitter *s)
 {
-	bool missing = false;
-	int rc = 0;
+	char pid[16], file[32], name[32];
+	struct cgroup_names_text of_path;
+	struct buf text = BUF_INIT;
+	int rc;
 
-	for (size_t i = 0; i < t->nseats; i++)
-		missing |= t->seats[i].pid && !t->seats[i].named;
-	if (missing && t->kept)
-		take_bytes(t, t->kept, take_names);
-	else if (missing)
-		rc = read_tasks(t, take_names);
-	/* Who ended meanwhile has no labels, and is one of the others. */
-	for (size_t i = 0; i < t->nseats; i++)
-		if (!t->seats[i].named) {
-			t->seats[i].pid = 0;
-			t->seats[i].shown = false;
+	snprintf(pid, sizeof(pid), "%u", s->pid);
+	snprintf(file, sizeof(file), "%u/cgroup", s->pid);
+	snprintf(name, sizeof(name), "tasks.%zu", (size_t)(s - t->seats));
+	rc = t->hidden ? 0 : read_file_at(t->proc, file, READ_BYTES, &text);
+	buf_put_u8(&text, 0);
+	if (!rc)
+		rc = buf_error(&text);
+	if (!rc) {
+		const char *path = t->hidden ? "" : path_in((char *)text.data);
+		const struct seat_label labels[] = {{"pid", pid}, {"comm", s->process->comm},
+			{"cgroup", path}, {"unit", of_path.unit}, {"container", of_path.container}};
+
+		cgroup_names_copy(path, &of_path);
+		rc = seat_take(&s->group, name, seat_metrics, SEAT_SERIES, labels,
+			sizeof(labels) / sizeof(labels[0]), t->boot_ns + s->start_ns,
+			t->interval_ms);
+	}
+	buf_release(&text);
+	if (rc)
+		return rc;
+	memcpy(s->comm, s->process->comm, sizeof(s->comm));
+	s->named = true;
+	return 0;
+}
+
+/* Who has no labels is one of the others. */
+static void seats_name(struct tasks *t)
+{
+	for (size_t i = 0; i < t->nseats; i++) {
+		struct sitter *s = &t->seats[i];
+
+		if (s->pid && !s->named && take_name(t, s)) {
+			s->pid = 0;
+			s->shown = false;
 		}
-	return rc;
+	}
 }
 
 /* --- values ------------------------------------------------------------------------------------ */
@@ -524,20 +545,20 @@ static int tasks_get_stats(struct producer *p, struct snapshot *snap)
 	/* first: who ends meanwhile is rather missing for a poll than counted twice */
 	ended_sums(t->sums, ended);
 	table_begin(t);
-	rc = read_tasks(t, take_record);
+	rc = read_tasks(t);
 	table_end(t);
 	if (rc)
 		return rc;
 	top_select(t->n, t->top, TASKS_CRITERIA, criterion_of, t, t->chosen);
 	seats_find(t);
 	seats_give(t);
-	rc = seats_name(t);
+	seats_name(t);
 	add_growth(t, ended);
 	for (size_t i = 0; i < t->nseats; i++)
 		if (t->seats[i].pid)
 			put_seat(t, &t->seats[i]);
 	put_others(t);
-	return add_groups(t, snap, begin) ? -ENOMEM : rc;
+	return add_groups(t, snap, begin);
 }
 
 static void tasks_free(struct tasks *t)
@@ -546,6 +567,8 @@ static void tasks_free(struct tasks *t)
 		close(t->link);
 	if (t->program >= 0)
 		close(t->program);
+	if (t->proc >= 0)
+		close(t->proc);
 	if (t->ended.state)
 		t->ended.ops->close(&t->ended);
 	for (size_t i = 0; t->seats && i < t->nseats; i++)
@@ -569,6 +592,8 @@ static struct tasks *tasks_new(const struct provider_env *env)
 	if (!t)
 		return NULL;
 	t->program = t->link = -1;
+	t->proc = open(env->proc_dir ? env->proc_dir : "/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	t->hidden = t->proc < 0 || faccessat(t->proc, "1/cgroup", R_OK, AT_EACCESS);
 	t->top = env->top ? env->top : TASKS_TOP_DEFAULT;
 	t->nseats = t->top * TASKS_CRITERIA;
 	t->boot_ns = env->boot_ns;
@@ -657,7 +682,7 @@ static void tasks_close(struct producer *p)
 
 static void tasks_describe(struct describer *d)
 {
-	seat_describe(d, seat_metrics, SEAT_SERIES, "pid, comm, cgroup");
+	seat_describe(d, seat_metrics, SEAT_SERIES, "pid, comm, cgroup, unit, container");
 	seat_describe(d, own_metrics, OWN_METRICS, NULL);
 }
 
