@@ -181,8 +181,8 @@ $(TEST_TOOLS): $(B)/tests/lib/%: $(B)/obj/tests/lib/%.o $(TEST_LIBS)
 # names have no test_ in front: scripts in tests/fuzz run them.
 SAN := $(B)/san
 SAN_CFLAGS := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -O1
-SAN_SRC := $(filter-out user/lib/frameio.c,$(LIB_SRC)) $(addprefix user/provider/,budget.c cgroups.c fold.c programs.c registry.c segmap.c segments.c segscan.c \
-	snapshot.c)
+SAN_SRC := $(filter-out user/lib/frameio.c,$(LIB_SRC)) $(addprefix user/provider/,budget.c cgroup_names.c cgroups.c fold.c programs.c \
+	registry.c segmap.c segments.c segscan.c snapshot.c)
 SAN_FUZZERS := $(patsubst tests/fuzz/%.c,$(SAN)/%,$(filter-out tests/fuzz/test_%,$(wildcard tests/fuzz/*_fuzz.c)))
 $(SAN)/obj/%.o: %.c | $(B)/gen/user/lib/wire.pb-c.h
 	@mkdir -p $(@D)

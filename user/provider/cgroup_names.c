@@ -63,3 +63,26 @@ void cgroup_names_copy(const char *path, struct cgroup_names_text *ret)
 	snprintf(ret->container, sizeof(ret->container), "%.*s", (int)found.container_len,
 		found.container ? found.container : "");
 }
+
+const char *cgroup_names_path(char *text, const char *v1_controller)
+{
+	static const char gone[] = " (deleted)";
+	char *line, *v2 = "/", *v1 = "/", *path;
+
+	while ((line = strsep(&text, "\n"))) {
+		char *controllers, *name;
+
+		strsep(&line, ":");
+		controllers = strsep(&line, ":");
+		if (!line)
+			continue;
+		if (!*controllers)
+			v2 = line;
+		while ((name = strsep(&controllers, ",")))
+			v1 = strcmp(name, v1_controller) ? v1 : line;
+	}
+	path = strcmp(v2, "/") ? v2 : v1;
+	if (strlen(path) >= sizeof(gone) && !strcmp(path + strlen(path) - strlen(gone), gone))
+		path[strlen(path) - strlen(gone)] = '\0';
+	return path;
+}

@@ -26,4 +26,10 @@ struct cgroup_names_text {
 };
 void cgroup_names_copy(const char *path, struct cgroup_names_text *ret);
 
+/*
+ * The path in a text of /proc/PID/cgroup, which is taken apart for it: of version 2, or if that is the root, of version
+ * 1's hierarchy with this controller ("name=systemd": systemd's own).
+ */
+const char *cgroup_names_path(char *text, const char *v1_controller);
+
 #endif

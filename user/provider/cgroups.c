@@ -15,6 +15,7 @@
 
 #include "user/lib/schema.h"
 #include "user/lib/util.h"
+#include "user/provider/cgroup_names.h"
 
 #define KNOWN_MAX  256u
 #define SCAN_SHARE 100u
@@ -107,22 +108,12 @@ static bool has_inner_pid(const char *status, uint32_t pid)
 }
 
 /* The path of a text of /proc/PID/cgroup, "" if it is the root. */
-static void path_of(const char *text, char *out, size_t size)
+static void path_of(char *text, char *out, size_t size)
 {
-	static const char *const keys[] = {"0::", ":name=systemd:"};
+	const char *path = cgroup_names_path(text, "name=systemd");
+	size_t n = strlen(path);
 
-	out[0] = '\0';
-	for (size_t i = 0; i < 2 && !out[0]; i++) {
-		const char *at = strstr(text, keys[i]);
-		size_t n;
-
-		if (!at)
-			continue;
-		at += strlen(keys[i]);
-		n = strcspn(at, "\n");
-		if (n > 1 && n < size && text_valid(at, n))
-			snprintf(out, size, "%.*s", (int)n, at);
-	}
+	snprintf(out, size, "%s", n > 1 && n < size && text_valid(path, n) ? path : "");
 }
 
 /* Whether the process is the one that the segment speaks of. */

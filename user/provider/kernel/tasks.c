@@ -388,30 +388,6 @@ static void seats_give(struct tasks *t)
 	}
 }
 
-/* The path in a text of /proc/PID/cgroup: of version 2, or if that is the root, of version 1's memory controller. */
-static const char *path_in(char *text)
-{
-	static const char gone[] = " (deleted)";
-	char *line, *v2 = "/", *v1 = "/", *path;
-
-	while ((line = strsep(&text, "\n"))) {
-		char *controllers, *name;
-
-		strsep(&line, ":");
-		controllers = strsep(&line, ":");
-		if (!line)
-			continue;
-		if (!*controllers)
-			v2 = line;
-		while ((name = strsep(&controllers, ",")))
-			v1 = strcmp(name, "memory") ? v1 : line;
-	}
-	path = strcmp(v2, "/") ? v2 : v1;
-	if (strlen(path) >= sizeof(gone) && !strcmp(path + strlen(path) - strlen(gone), gone))
-		path[strlen(path) - strlen(gone)] = '\0';
-	return path;
-}
-
 /* Labels for who has just come, or has another name than before. Who has ended meanwhile gets none. */
 static int take_name(struct tasks *t, struct sitter *s)
 {
@@ -428,7 +404,7 @@ static int take_name(struct tasks *t, struct sitter *s)
 	if (!rc)
 		rc = buf_error(&text);
 	if (!rc) {
-		const char *path = t->hidden ? "" : path_in((char *)text.data);
+		const char *path = t->hidden ? "" : cgroup_names_path((char *)text.data, "memory");
 		const struct seat_label labels[] = {{"pid", pid}, {"comm", s->process->comm},
 			{"cgroup", path}, {"unit", of_path.unit}, {"container", of_path.container}};
 
