@@ -502,8 +502,9 @@ Test(sched, missing_types_are_named, .init = cr_redirect_stderr)
 
 Test(sched, what_a_kernel_lacks_is_named, .init = nothing_unless_emulated)
 {
-	static const struct load_member present[] = {
-		{"rq", "clock", "CONFIG_X"}, {NULL, NULL, NULL}};
+	/* the second is in a struct without a name, in a union without one */
+	static const struct load_member present[] = {{"rq", "clock", "CONFIG_X"},
+		{"sock_common", "skc_num", "CONFIG_X"}, {NULL, NULL, NULL}};
 	static const struct load_member absent[] = {
 		{"rq", "clock", "CONFIG_X"}, {"rq", "no_such", "CONFIG_Y"}, {NULL, NULL, NULL}};
 	struct load_needs needs = {"module", "no_such_event", present};

@@ -111,15 +111,26 @@ static unsigned btf_tracepoint_args(const struct btf *btf, const char *name)
 	return t && btf_is_func_proto(t) && btf_vlen(t) ? btf_vlen(t) - 1u : 0;
 }
 
+/* Members of one that has no name are those of what it is in. */
+static bool btf_type_has_member(const struct btf *btf, uint32_t id, const char *member)
+{
+	const struct btf_type *t = btf__type_by_id(btf, id);
+
+	for (uint32_t i = 0; t && btf_is_composite(t) && i < btf_vlen(t); i++) {
+		const struct btf_member *m = &btf_members(t)[i];
+		const char *name = btf__name_by_offset(btf, m->name_off);
+
+		if (*name ? !strcmp(name, member) : btf_type_has_member(btf, m->type, member))
+			return true;
+	}
+	return false;
+}
+
 static bool btf_has_member(const struct btf *btf, const struct load_member *m)
 {
 	int id = btf__find_by_name_kind(btf, m->type, BTF_KIND_STRUCT);
-	const struct btf_type *t = id > 0 ? btf__type_by_id(btf, (uint32_t)id) : NULL;
 
-	for (uint32_t i = 0; t && i < btf_vlen(t); i++)
-		if (!strcmp(btf__name_by_offset(btf, btf_members(t)[i].name_off), m->member))
-			return true;
-	return false;
+	return id > 0 && btf_type_has_member(btf, (uint32_t)id, m->member);
 }
 
 /* Whether programs can call bpf_NAME, as the kernel's own list of its helpers has it. */
