@@ -4,6 +4,8 @@
  * sent again, and resets. Nothing runs for a packet of a healthy connection: the round-trip time is the
  * kernel's own smoothed one, read when the connection ends.
  */
+#include <bpf/bpf_endian.h>
+
 #include "bpf/module.bpf.h"
 #include "bpf/retransmit.bpf.h"
 #include "bpf/tcp.h"
@@ -20,6 +22,7 @@ enum {
 };
 
 CPU_MAP(tally_tcp_cpu, struct tcp_cpu);
+SLOT_MAPS(tally_tcp, struct tcp_cell, struct tally_slot_number);
 
 /* When connect was called, of sockets that wait for the answer. */
 struct {
@@ -32,6 +35,20 @@ struct {
 
 KNOBS_MAP(tally_tcp_knobs);
 
+static __noinline __u32 slot_of_port(__u64 port)
+{
+	return SLOT(tally_tcp, port, SLOT_NUMBER(port));
+}
+
+/* The port is the service's: that of who connects is another one each time. */
+static __always_inline void count_opened(enum tcp_side side, __u64 port)
+{
+	struct tcp_cell *c = SLOT_CELL(tally_tcp, slot_of_port(port));
+
+	if (c)
+		__sync_fetch_and_add(&c->opened[side], 1);
+}
+
 static __always_inline void count_asked(struct tcp_cpu *c, __u64 key)
 {
 	__u64 now = bpf_ktime_get_ns();
@@ -40,12 +57,13 @@ static __always_inline void count_asked(struct tcp_cpu *c, __u64 key)
 		__sync_fetch_and_add(&c->unknown, 1);
 }
 
-static __always_inline void count_answered(struct tcp_cpu *c, __u64 key, int state)
+static __always_inline void count_answered(struct tcp_cpu *c, const struct sock *sk, int state)
 {
+	__u64 key = (__u64)sk;
 	__u64 *asked = bpf_map_lookup_elem(&tally_tcp_asked, &key);
 
 	if (state == TCP_ESTABLISHED) {
-		__sync_fetch_and_add(&c->opened[TCP_OUT], 1);
+		count_opened(TCP_OUT, bpf_ntohs(sk->__sk_common.skc_dport));
 		if (asked && BEGAN_ATTACHED(tally_tcp_knobs, *asked))
 			histogram_count(c->connect, &c->connect_ns,
 				elapsed(*asked, bpf_ktime_get_ns()), TCP_CONNECT_LO,
@@ -72,9 +90,9 @@ static __always_inline void count_state(
 	if (after == TCP_SYN_SENT)
 		count_asked(c, (__u64)sk);
 	else if (before == TCP_SYN_SENT)
-		count_answered(c, (__u64)sk, after);
+		count_answered(c, sk, after);
 	else if (before == TCP_SYN_RECV && after == TCP_ESTABLISHED)
-		__sync_fetch_and_add(&c->opened[TCP_IN], 1);
+		count_opened(TCP_IN, sk->__sk_common.skc_num);
 	else if (after == TCP_CLOSE && before != TCP_LISTEN && before != TCP_SYN_RECV)
 		count_closed(c, sk);
 }

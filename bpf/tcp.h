@@ -1,20 +1,22 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the programs of tcp.bpf.c count: one struct tcp_cpu for each possible CPU.
+ * What the programs of tcp.bpf.c count: one struct tcp_cpu for each possible CPU, and one struct tcp_cell for each
+ * CPU and port of a service.
  *
- *     0  24  state           the first program's own
- *    24  24  retransmit      the second's; its runs are the segments that were sent again
- *    48  24  reset_sent      the third's, its runs likewise
- *    72  24  reset_received  the fourth's, likewise
- *    96  16  opened          connections that were established: enum tcp_side
- *   112   8  failed          connections that were asked for and not established
- *   120   8  closed          established ones that have ended
- *   128   8  rtt_us          sum of round-trip times
- *   136   8  connect_ns      sum of times from the call of connect to the answer
- *   144   8  unknown         connects that are not in connect_ns, for want of room in a map
- *   152   8  zero
- *   160 688  rtt             histogram of smoothed round-trip times, in us, when connections end
- *   848 816  connect         histogram of times to connect, in ns
+ *   tcp_cpu     0  24  state           the first program's own
+ *              24  24  retransmit      the second's; its runs are the segments that were sent again
+ *              48  24  reset_sent      the third's, its runs likewise
+ *              72  24  reset_received  the fourth's, likewise
+ *              96   8  failed          connections that were asked for and not established
+ *             104   8  closed          established ones that have ended
+ *             112   8  rtt_us          sum of round-trip times
+ *             120   8  connect_ns      sum of times from the call of connect to the answer
+ *             128   8  unknown         connects that are not in connect_ns, for want of room in a map
+ *             136 688  rtt             histogram of smoothed round-trip times, in us, when connections end
+ *             824 816  connect         histogram of times to connect, in ns
+ *            1640  24  zero
+ *
+ *   tcp_cell    0  16  opened          connections that were established: enum tcp_side
  *
  * All may be interrupted by packets that come in: additions are atomic.
  */
@@ -42,21 +44,23 @@ enum tcp_side {
 	TCP_SIDES
 };
 
+struct tcp_cell {
+	uint64_t opened[TCP_SIDES];
+};
+
 struct tcp_cpu {
 	struct tally_own state, retransmit, reset_sent, reset_received;
-	uint64_t opened[TCP_SIDES];
 	uint64_t failed;
 	uint64_t closed;
 	uint64_t rtt_us;
 	uint64_t connect_ns;
 	uint64_t unknown;
-	uint64_t reserved;
 	uint64_t rtt[TCP_RTT_BUCKETS];
 	uint64_t connect[TCP_CONNECT_BUCKETS];
 } __attribute__((aligned(128)));
 
-_Static_assert(offsetof(struct tcp_cpu, rtt) == 160, "shared with user space");
-_Static_assert(offsetof(struct tcp_cpu, connect) == 848, "shared with user space");
+_Static_assert(offsetof(struct tcp_cpu, rtt) == 136, "shared with user space");
+_Static_assert(offsetof(struct tcp_cpu, connect) == 824, "shared with user space");
 _Static_assert(sizeof(struct tcp_cpu) == 1664, "shared with user space");
 
 #endif

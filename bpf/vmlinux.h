@@ -343,6 +343,7 @@ struct sock_cgroup_data___old {
 
 struct sock_common {
 	__u16 skc_num; /* local port */
+	__be16 skc_dport; /* that of the other side */
 };
 
 struct sock {

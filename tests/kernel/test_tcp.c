@@ -15,7 +15,7 @@
 #include "tests/lib/testmodule.h"
 #include "tests/lib/testtcp.h"
 
-enum { TRIES = 20, CONNECTIONS = 50, REFUSED = 30, RESETS = 20 };
+enum { TRIES = 20, CONNECTIONS = 50, REFUSED = 30, RESETS = 20, PORTS = 80, OWN = 63 };
 
 static int listen_any(struct sockaddr_in *a)
 {
@@ -136,6 +136,70 @@ Test(tcp, known_connections, .init = setup, .fini = teardown)
 		cr_assert_geq(b.rtts - a.rtts, all);
 	}
 	cr_assert(exact, "in none of %d tries", TRIES);
+}
+
+/* Connections to a port that were opened by connect, "out", or by accept, "in". */
+static uint64_t opened(const struct sockaddr_in *a, const char *direction)
+{
+	char labels[64];
+
+	snprintf(labels, sizeof(labels), "port=\"%u\",direction=\"%s\"", ntohs(a->sin_port),
+		direction);
+	return value("tcp_opened_connections", labels, SERIES_VALUE);
+}
+
+/* Who connects has a port of its own, which is not the service's. */
+Test(tcp, opened_by_the_port_of_the_service, .init = setup, .fini = teardown)
+{
+	struct sockaddr_in a, client;
+	int listener = listen_any(&a), fds[2];
+	socklen_t len = sizeof(client);
+
+	for (int i = 0; i < CONNECTIONS; i++) {
+		tcp_connect(listener, &a, fds);
+		cr_assert_eq(getsockname(fds[0], (struct sockaddr *)&client, &len), 0);
+		give_up(fds[0]);
+		close(fds[1]);
+	}
+	close(listener);
+	poll_producer();
+	cr_assert_eq(opened(&a, "out"), CONNECTIONS);
+	cr_assert_eq(opened(&a, "in"), CONNECTIONS);
+	cr_assert_eq(opened(&client, "out"), 0);
+	cr_assert_eq(opened(&client, "in"), 0);
+}
+
+/* The first ports have series of their own; connections to others are seen together. */
+Test(tcp, more_ports_than_slots, .init = setup_unless_emulated, .fini = teardown)
+{
+	uint64_t with_own = 0, all = PORTS;
+	struct sockaddr_in a[PORTS];
+	int listeners[PORTS], fds[2];
+
+	for (int i = 0; i < PORTS; i++) {
+		listeners[i] = listen_any(&a[i]);
+		tcp_connect(listeners[i], &a[i], fds);
+		give_up(fds[0]);
+		close(fds[1]);
+	}
+	poll_producer();
+	for (int i = 0; i < PORTS; i++) {
+		uint64_t out = opened(&a[i], "out");
+
+		cr_assert_leq(out, 1);
+		cr_assert_eq(opened(&a[i], "in"), out);
+		with_own += out;
+		close(listeners[i]);
+	}
+	printf("%lu ports of %d have series\n", with_own, PORTS);
+	cr_assert_leq(with_own, OWN);
+	cr_assert_geq(with_own, OWN - 8); /* others on this machine may have come first */
+	for (int side = 0; side < 2; side++) {
+		const char *other = side ? "port=\"other\",direction=\"in\""
+					 : "port=\"other\",direction=\"out\"";
+
+		cr_assert_geq(value("tcp_opened_connections", other, SERIES_VALUE), all - with_own);
+	}
 }
 
 /* The sum of what is in /proc/net/snmp; the tracepoint sees all network namespaces. */

@@ -90,6 +90,11 @@ struct module_capability {
 
 /* For .labels and .name_size of slots whose names are numbers, struct tally_slot_number. */
 void module_number_labels(const void *name, struct slot_labels *ret);
+/* For slots that are ports. */
+uint32_t module_count_ports(void);
+#define MODULE_PORT_NAMES                                \
+	.label = "port", .labels = module_number_labels, \
+	.name_size = sizeof(struct tally_slot_number), .count = module_count_ports
 /*
  * For slots that are cgroups, struct tally_slot_cgroup: appends labels cgroup, and unit and container if it is that,
  * whose values take the first MODULE_CGROUP_TEXT bytes of the text.

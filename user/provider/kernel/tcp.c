@@ -8,6 +8,7 @@ enum { STATE, RETRANSMIT, RESET_SENT, RESET_RECEIVED };
 
 static const struct load_member members[] = {
 	{"tcp_sock", "srtt_us", "CONFIG_INET"},
+	{"sock_common", "skc_dport", "CONFIG_INET"},
 	{NULL, NULL, NULL},
 };
 
@@ -31,11 +32,13 @@ static const char *const sides[TCP_SIDES] = {[TCP_OUT] = "out", [TCP_IN] = "in"}
 static const struct module_metric metrics[] = {
 	{.name = "tcp_opened_connections",
 		.unit = "",
-		.help = "TCP connections established: out by connect, in by accept",
+		.help = "TCP connections established, by the service's port: out by connect, in by "
+			"accept",
 		.source = "change of state to ESTABLISHED",
 		.type = METRIC_COUNTER,
+		.slotted = true,
 		.program = STATE,
-		.offset = offsetof(struct tcp_cpu, opened),
+		.offset = offsetof(struct tcp_cell, opened),
 		.label = "direction",
 		.values = sides,
 		.n = TCP_SIDES,
@@ -107,6 +110,9 @@ static const struct module_metric metrics[] = {
 		.offset = offsetof(struct tcp_cpu, reset_received.runs)},
 };
 
+static const struct module_slots slots = {
+	.map = "tally_tcp", .size = sizeof(struct tcp_cell), MODULE_PORT_NAMES};
+
 const struct module module_tcp = {
 	.ops = {.name = "tcp",
 		.help = "TCP connections, round-trip times, retransmits, resets (BPF)",
@@ -115,6 +121,7 @@ const struct module module_tcp = {
 	.cpu_map = "tally_tcp_cpu",
 	.cpu_size = sizeof(struct tcp_cpu),
 	.knobs_map = "tally_tcp_knobs",
+	.slots = &slots,
 	.programs = programs,
 	.nprograms = sizeof(programs) / sizeof(programs[0]),
 	.metrics = metrics,

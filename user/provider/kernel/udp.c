@@ -27,17 +27,8 @@ static const struct module_metric metrics[] = {
 		.offset = offsetof(struct udp_cell, drops)},
 };
 
-static uint32_t count_ports(void)
-{
-	return 63;
-}
-
-static const struct module_slots slots = {.map = "tally_udp",
-	.size = sizeof(struct udp_cell),
-	.label = "port",
-	.labels = module_number_labels,
-	.name_size = sizeof(struct tally_slot_number),
-	.count = count_ports};
+static const struct module_slots slots = {
+	.map = "tally_udp", .size = sizeof(struct udp_cell), MODULE_PORT_NAMES};
 
 const struct module module_udp = {
 	.ops = {.name = "udp", .help = "UDP datagrams dropped, by port (BPF)", MODULE_FUNCTIONS},
