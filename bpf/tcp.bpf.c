@@ -9,17 +9,7 @@
 #include "bpf/module.bpf.h"
 #include "bpf/retransmit.bpf.h"
 #include "bpf/tcp.h"
-
-#define IPPROTO_TCP 6
-
-/* include/net/tcp_states.h */
-enum {
-	TCP_ESTABLISHED = 1,
-	TCP_SYN_SENT = 2,
-	TCP_SYN_RECV = 3,
-	TCP_CLOSE = 7,
-	TCP_LISTEN = 10,
-};
+#include "bpf/tcp_sock.bpf.h"
 
 CPU_MAP(tally_tcp_cpu, struct tcp_cpu);
 SLOT_MAPS(tally_tcp, struct tcp_cell, struct tally_slot_number);
@@ -77,7 +67,7 @@ static __always_inline void count_answered(struct tcp_cpu *c, const struct sock 
 
 static __always_inline void count_closed(struct tcp_cpu *c, const struct sock *sk)
 {
-	__u32 rtt = BPF_CORE_READ((const struct tcp_sock *)sk, srtt_us) >> 3;
+	__u32 rtt = smoothed_rtt(sk);
 
 	__sync_fetch_and_add(&c->closed, 1);
 	if (rtt)
@@ -93,7 +83,7 @@ static __always_inline void count_state(
 		count_answered(c, sk, after);
 	else if (before == TCP_SYN_RECV && after == TCP_ESTABLISHED)
 		count_opened(TCP_IN, sk->__sk_common.skc_num);
-	else if (after == TCP_CLOSE && before != TCP_LISTEN && before != TCP_SYN_RECV)
+	else if (has_ended(before, after))
 		count_closed(c, sk);
 }
 
@@ -103,7 +93,7 @@ int BPF_PROG(tally_tcp_state, const struct sock *sk, int before, int after)
 	struct tcp_cpu *c = THIS_CPU(tally_tcp_cpu);
 	__u64 begin;
 
-	if (!c || sk->sk_protocol != IPPROTO_TCP)
+	if (!c || !is_tcp(sk))
 		return 0;
 	begin = own_begin(&c->state);
 	count_state(c, sk, before, after);

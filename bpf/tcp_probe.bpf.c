@@ -5,6 +5,7 @@
  */
 #include "bpf/module.bpf.h"
 #include "bpf/tcp_probe.h"
+#include "bpf/tcp_sock.bpf.h"
 
 CPU_MAP(tally_tcp_probe_cpu, struct tcp_probe_cpu);
 KNOBS_MAP(tally_tcp_probe_knobs);
@@ -20,7 +21,7 @@ int BPF_PROG(tally_tcp_probe, const struct sock *sk)
 		return 0;
 	begin = own_begin(&c->own);
 	n = sample_weight(&tally_tcp_probe_knobs, &c->left);
-	rtt = n ? BPF_CORE_READ((const struct tcp_sock *)sk, srtt_us) >> 3 : 0;
+	rtt = n ? smoothed_rtt(sk) : 0;
 	if (rtt)
 		histogram_add(c->rtt, &c->us, rtt, n, TCP_PROBE_LO, TCP_PROBE_HI);
 	own_end_atomic(&c->own, begin);

@@ -52,15 +52,6 @@ static void make_refusals(int n)
 	}
 }
 
-/* A socket that lingers for 0 s is closed by a reset, and sends no more. */
-static void give_up(int fd)
-{
-	struct linger now = {.l_onoff = 1};
-
-	cr_assert_eq(setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now)), 0);
-	close(fd);
-}
-
 static void make_resets(int n)
 {
 	struct sockaddr_in a;
@@ -69,7 +60,7 @@ static void make_resets(int n)
 
 	for (int i = 0; i < n; i++) {
 		tcp_connect(listener, &a, fds);
-		give_up(fds[0]);
+		tcp_give_up(fds[0]);
 		cr_assert_eq(read(fds[1], &c, 1), -1);
 		cr_assert_eq(errno, ECONNRESET);
 		close(fds[1]);
@@ -158,7 +149,7 @@ Test(tcp, opened_by_the_port_of_the_service, .init = setup, .fini = teardown)
 	for (int i = 0; i < CONNECTIONS; i++) {
 		tcp_connect(listener, &a, fds);
 		cr_assert_eq(getsockname(fds[0], (struct sockaddr *)&client, &len), 0);
-		give_up(fds[0]);
+		tcp_give_up(fds[0]);
 		close(fds[1]);
 	}
 	close(listener);
@@ -179,7 +170,7 @@ Test(tcp, more_ports_than_slots, .init = setup_unless_emulated, .fini = teardown
 	for (int i = 0; i < PORTS; i++) {
 		listeners[i] = listen_any(&a[i]);
 		tcp_connect(listeners[i], &a[i], fds);
-		give_up(fds[0]);
+		tcp_give_up(fds[0]);
 		close(fds[1]);
 	}
 	poll_producer();
@@ -243,8 +234,8 @@ Test(tcp, retransmits_are_those_of_snmp, .init = setup, .fini = teardown)
 		printf("retransmits: %lu <= %lu <= %lu\n", inner, ours, outer);
 		cr_assert_geq(inner, 2);
 		cr_assert_leq(ours, outer);
-		give_up(fds[0]);
-		give_up(fds[1]);
+		tcp_give_up(fds[0]);
+		tcp_give_up(fds[1]);
 	}
 	cr_assert_geq(ours, inner);
 }
@@ -282,7 +273,7 @@ static uint64_t send_from_nowhere(void)
 	usleep(1000000);
 	cr_assert_eq(proc_retransmits(), 0);
 	poll_producer();
-	give_up(fds[0]);
+	tcp_give_up(fds[0]);
 	close(fds[1]);
 	close(listener);
 	return count("tcp_retransmits") - ours;

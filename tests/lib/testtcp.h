@@ -41,6 +41,15 @@ __attribute__((unused)) static void tcp_pair(int fds[2])
 	close(listener);
 }
 
+/* A socket that lingers for 0 s is closed by a reset, and sends no more. */
+__attribute__((unused)) static void tcp_give_up(int fd)
+{
+	struct linger now = {.l_onoff = 1};
+
+	cr_assert_eq(setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now)), 0);
+	close(fd);
+}
+
 /* A socket that drops what it gets, before TCP sees it: what is sent to it is sent again and again. */
 __attribute__((unused)) static void tcp_drop_all(int fd)
 {
