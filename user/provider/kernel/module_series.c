@@ -38,6 +38,9 @@ const struct module_metric module_own_metrics[] = {
 };
 const size_t module_own_metrics_n = sizeof(module_own_metrics) / sizeof(module_own_metrics[0]);
 
+#define SLOTS_LAG   16u /* slots that are looked at beyond those that are told to be taken */
+#define LOOK_AT_ALL 64u /* one of so many polls looks at all */
+
 /* --- cells ------------------------------------------------------------------------------------- */
 
 /* Where the struct begins that has the metric's cells. */
@@ -407,10 +410,24 @@ static bool is_there(
 	       (m->type == METRIC_HISTOGRAM && any_in_cell(s, m, slot, m->sum + at));
 }
 
+/*
+ * Where the slots end that have names. How many are taken is in the first name, but may lag by what other CPUs took
+ * while one was interrupted in the middle of that: all are looked at from time to time.
+ */
+static uint32_t ready_end(struct module_state *s)
+{
+	uint64_t end;
+
+	if (s->nslots == 1 || s->finds++ % LOOK_AT_ALL == 0)
+		return s->nslots;
+	end = module_cell_read(slot_name(s, 0), 0) + SLOTS_LAG;
+	return end < s->nslots ? (uint32_t)end : s->nslots;
+}
+
 int module_find_series(struct module_state *s)
 {
 	bool *seen = s->seen, changed = !s->group.schema.n;
-	uint32_t n = 0;
+	uint32_t n = 0, end = ready_end(s);
 
 	for (uint32_t cpu = 0; cpu < s->ncpus; cpu++)
 		if (has_run(s, cpu))
@@ -421,13 +438,16 @@ int module_find_series(struct module_state *s)
 		const struct module_metric *m = &s->module->metrics[i];
 		uint32_t values = values_count(m), slots = slots_count(s, m);
 
-		for (uint32_t slot = 0; slot < slots; slot++, seen += values) {
+		for (uint32_t slot = 0; slot < slots && slot < end; slot++) {
+			bool *of_slot = seen + slot * values;
+
 			if (slot && !slot_ready(s, slot))
 				continue;
 			for (uint32_t k = 0; k < values; k++)
-				if (!seen[k] && is_there(s, m, slot, k))
-					changed = seen[k] = true;
+				if (!of_slot[k] && is_there(s, m, slot, k))
+					changed = of_slot[k] = true;
 		}
+		seen += slots * values;
 	}
 	return changed ? group_rebuild(s) : 0;
 }

@@ -26,6 +26,7 @@ struct module_state {
 	uint32_t *shown; /* numbers of the CPUs that have series, ascending; room for ncpus */
 	uint32_t nshown;
 	char **names[MODULE_METRICS_MAX]; /* label values of metrics that have them from an enum */
+	uint64_t finds; /* calls of module_find_series() */
 	bool *seen; /* of each value of each metric's label in each slot, in the order of the table */
 	struct group group;
 };
