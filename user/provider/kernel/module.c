@@ -185,7 +185,7 @@ static void state_free(struct module_state *s)
 	for (size_t i = 0; i < MODULE_METRICS_MAX; i++)
 		free(s->names[i]);
 	for (uint32_t i = 0; s->labels && i < s->nslots; i++)
-		free(s->labels[i]);
+		module_free_labels(s->labels[i]);
 	free(s->labels);
 	group_release(&s->group);
 	free(s->seen);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "include/tally/histogram.h"
+#include "user/lib/sharedtext.h"
 #include "user/provider/kernel/module_state.h"
 
 /*
@@ -261,7 +262,7 @@ uint32_t module_count_ports(void)
 	return 63;
 }
 
-static bool are_alike(const struct slot_labels *a, const struct slot_labels *b)
+static bool are_alike(const struct kept_labels *a, const struct slot_labels *b)
 {
 	for (size_t i = 0; i < a->n; i++)
 		if (a->n != b->n || strcmp(a->values[i], b->values[i]))
@@ -282,33 +283,51 @@ static void make_distinct(const struct module_state *s, uint32_t slot, struct sl
 	labels->values[0] = labels->distinct;
 }
 
-/* They are made once, since what they are looked up in may be gone later. */
-static const struct slot_labels *slot_labels(struct module_state *s, uint32_t slot)
+void module_free_labels(struct kept_labels *labels)
+{
+	for (size_t i = 0; labels && i < labels->n; i++)
+		text_free(labels->values[i]);
+	free(labels);
+}
+
+static struct kept_labels *keep_labels(const struct slot_labels *labels)
+{
+	struct kept_labels *kept = calloc(1, sizeof(*kept));
+
+	for (size_t i = 0; kept && i < labels->n; i++) {
+		kept->names[i] = labels->names[i];
+		kept->values[kept->n++] = text_dup(labels->values[i]);
+		if (kept->values[i])
+			continue;
+		module_free_labels(kept);
+		return NULL;
+	}
+	return kept;
+}
+
+static struct kept_labels *make_labels(const struct module_state *s, uint32_t slot)
 {
 	const struct module_slots *slots = s->module->slots;
-	struct slot_labels *labels = s->labels[slot];
+	struct slot_labels labels = {.names = {slots->label}};
 
-	if (labels)
-		return labels;
-	labels = calloc(1, sizeof(*labels));
-	if (!labels)
-		return NULL;
-	labels->names[0] = slots->label;
 	if (!slot)
-		labels->values[labels->n++] = "other";
+		labels.values[labels.n++] = "other";
 	else
-		(slots->labels ? slots->labels : text_labels)(slot_name(s, slot), labels);
-	make_distinct(s, slot, labels);
-	s->labels[slot] = labels;
-	return labels;
+		(slots->labels ? slots->labels : text_labels)(slot_name(s, slot), &labels);
+	make_distinct(s, slot, &labels);
+	return keep_labels(&labels);
 }
 
 /* Appends a slot's labels to some. */
 static int put_slot_labels(
 	struct module_state *s, uint32_t slot, const char **names, const char **values, size_t *n)
 {
-	const struct slot_labels *labels = slot_labels(s, slot);
+	const struct kept_labels *labels;
 
+	/* once, since what they are looked up in may be gone later */
+	if (!s->labels[slot])
+		s->labels[slot] = make_labels(s, slot);
+	labels = s->labels[slot];
 	if (!labels)
 		return -ENOMEM;
 	for (size_t i = 0; i < labels->n; i++, ++*n) {

@@ -6,6 +6,13 @@
 #include "bpf/module.h"
 #include "user/provider/kernel/module.h"
 
+/* Labels of a slot; values are of text_dup(). */
+struct kept_labels {
+	size_t n;
+	const char *names[MODULE_SLOT_LABELS];
+	char *values[MODULE_SLOT_LABELS];
+};
+
 struct module_state {
 	const struct module *module;
 	struct bpf_object *object; /* NULL once all is loaded: it takes a lot of memory */
@@ -18,7 +25,7 @@ struct module_state {
 	struct tally_knobs *knobs; /* read by the programs; NULL: they have none */
 	const char *cells; /* ncpus x nslots structs, likewise */
 	const char *slots; /* nslots structs of names */
-	struct slot_labels **labels; /* of each slot; NULL: not seen yet */
+	struct kept_labels **labels; /* of each slot; NULL: not seen yet */
 	uint32_t nslots; /* 1 if the module has none */
 	uint64_t memory; /* bytes of kernel memory that its maps take */
 	uint64_t ids[MODULE_PROGRAMS_MAX], misses[MODULE_PROGRAMS_MAX];
@@ -48,6 +55,7 @@ static inline uint64_t module_cell_read(const char *base, size_t offset)
  */
 int module_load(struct module_state *s, struct errmsg *e);
 
+void module_free_labels(struct kept_labels *labels);
 /* How many bools `seen` has. */
 size_t module_count_values(const struct module_state *s);
 /* Looks for CPUs, slots and labels that have come, and gives the group their series; on failure it stays as it was. */
