@@ -11,10 +11,9 @@
 #
 # Time limit: 600 s
 . tests/lib/e2e.sh
-need gcc qemu-system-x86_64 busybox cpio apt-get xz gzip
+need gcc qemu-system-x86_64 busybox cpio apt-get dpkg tar xz
 ALL="5.10 6.1 6.12 6.18 7"
 SERIES=${KERNELS:-$ALL} # KERNELS="6.1 7" runs some, and TESTS="test_tcp test_udp" these tests only
-AT_ONCE=5 # more than CPUs: tests sleep, too
 LIMIT=300
 FASTER="mitigations=off init_on_alloc=0 audit=0 apparmor=0" # what costs most where all is emulated
 K=$B/kernels
@@ -41,9 +40,10 @@ sources()
 	done >"$K/sources.d/security.list"
 }
 
+# The lists, and in $K/names what there is of Linux: apt-cache reads all lists each time that it is asked.
 package_lists()
 {
-	[ -e "$K/lists/done" ] && return
+	[ -e "$K/names" ] && return
 	mkdir -p "$K/sources.d" "$K/lists/partial" "$K/cache/archives/partial"
 	sources
 	cat >"$K/apt.conf" <<-TEXT
@@ -56,42 +56,58 @@ package_lists()
 		APT::Sandbox::User "$(id -un)";
 	TEXT
 	APT_CONFIG=$K/apt.conf apt-get update >"$T/apt.log" 2>&1 || fail "apt-get update"
-	: >"$K/lists/done"
+	APT_CONFIG=$K/apt.conf apt-cache pkgnames linux- >"$K/names.new" || fail "apt-cache pkgnames"
+	mv "$K/names.new" "$K/names"
 }
 
 # newest KIND SERIES: the newest package of linux-KIND-SERIES...-cloud-amd64, nothing if there is none
 newest()
 {
-	local pattern="^linux-$1-${2//./\\.}\\.[0-9.-]*(\\+deb1[23])?-cloud-amd64\$"
-	APT_CONFIG=$K/apt.conf apt-cache --names-only search "$pattern" | sed 's/ .*//' | sort -V | tail -n 1
+	grep -E "^linux-$1-${2//./\\.}\.[0-9.-]*(\+deb1[23])?-cloud-amd64\$" "$K/names" | sort -V | tail -n 1
+}
+
+# Puts the packages of all kernels that are not there yet to $K/debs.
+fetch()
+{
+	local series image packages=
+	for series in $SERIES; do
+		[ ! -e "$K/$series/done" ] || continue
+		package_lists
+		image=$(newest binary "$series")
+		[ -n "$image" ] || image=$(newest image "$series")
+		[ -n "$image" ] || fail "no kernel $series in Debian's archive"
+		packages+="$image $(newest modules "$series") " # there may be no package of modules
+	done
+	[ -n "$packages" ] || return 0
+	rm -rf "$K/debs"
+	mkdir -p "$K/debs"
+	# shellcheck disable=SC2086 # a list
+	(cd "$K/debs" && APT_CONFIG=$K/apt.conf apt-get download $packages) >>"$T/apt.log" 2>&1 ||
+		fail "apt-get download $packages"
 }
 
 # Puts a kernel to $K/SERIES/vmlinuz, the driver of loop devices to $K/SERIES/loop.ko.
-fetch()
+unpack()
 {
-	local series=$1 dir=$K/$1 image modules vmlinuz loop
-	[ -e "$dir/done" ] && return
-	package_lists
+	local series=$1 dir=$K/$1 deb vmlinuz loop
+	[ ! -e "$dir/done" ] || return 0
 	rm -rf "$dir"
-	mkdir -p "$dir/debs"
-	image=$(newest binary "$series") modules=$(newest modules "$series")
-	[ -n "$image" ] || image=$(newest image "$series")
-	[ -n "$image" ] || fail "no kernel $series in Debian's archive"
-	# shellcheck disable=SC2086 # there may be no package of modules
-	(cd "$dir/debs" && APT_CONFIG=$K/apt.conf apt-get download "$image" $modules) >>"$T/apt.log" 2>&1 ||
-		fail "apt-get download $image $modules"
-	for deb in "$dir"/debs/*.deb; do
-		dpkg -x "$deb" "$dir/files"
+	mkdir -p "$dir/files"
+	for deb in "$K/debs"/linux-*-"$series".*.deb; do
+		# not to the end of the archive, once both are found
+		dpkg --fsys-tarfile "$deb" 2>/dev/null | tar -x -C "$dir/files" --occurrence=1 --wildcards \
+			'*/vmlinuz*' '*/loop.ko*' 2>/dev/null
+		rm "$deb"
 	done
 	vmlinuz=$(find "$dir/files" -name 'vmlinuz*' | head -n 1)
 	loop=$(find "$dir/files" -name 'loop.ko*' | head -n 1)
-	[ -n "$vmlinuz" ] && [ -n "$loop" ] || fail "$image: no kernel or no loop.ko in it"
-	cp "$vmlinuz" "$dir/vmlinuz"
+	[ -n "$vmlinuz" ] && [ -n "$loop" ] || fail "kernel $series: no kernel or no loop.ko in its packages"
+	mv "$vmlinuz" "$dir/vmlinuz"
 	case $loop in
 	*.xz) xz -dc "$loop" >"$dir/loop.ko" ;;
-	*) cp "$loop" "$dir/loop.ko" ;;
+	*) mv "$loop" "$dir/loop.ko" ;;
 	esac
-	rm -rf "$dir/files" "$dir/debs"
+	rm -rf "$dir/files"
 	: >"$dir/done"
 }
 
@@ -175,7 +191,7 @@ make_root()
 	printf 'root:x:0:0::/:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n' >"$root/etc/passwd"
 	init >"$root/init"
 	chmod 755 "$root/init"
-	(cd "$root" && find . | cpio -o -H newc --owner=0:0 2>/dev/null | gzip -1) >"$T/root.gz"
+	(cd "$root" && find . | cpio -o -H newc --owner=0:0 2>/dev/null) >"$T/root.cpio"
 }
 
 # The driver of loop devices comes in a second archive, which the kernel unpacks over the first.
@@ -184,8 +200,8 @@ boot()
 	local series=$1
 	mkdir -p "$T/$series"
 	cp "$K/$series/loop.ko" "$T/$series/"
-	(cd "$T/$series" && echo loop.ko | cpio -o -H newc --owner=0:0 2>/dev/null | gzip -1) >"$T/$series.gz"
-	cat "$T/root.gz" "$T/$series.gz" >"$T/$series.initrd"
+	(cd "$T/$series" && echo loop.ko | cpio -o -H newc --owner=0:0 2>/dev/null | cat "$T/root.cpio" -) \
+		>"$T/$series.initrd"
 	timeout "$LIMIT" qemu-system-x86_64 -accel tcg,thread=multi -cpu Nehalem -smp 1 -M q35 -m 768 \
 		-nodefaults -no-reboot -display none -serial stdio -kernel "$K/$series/vmlinuz" \
 		-initrd "$T/$series.initrd" \
@@ -232,18 +248,19 @@ table()
 	done
 }
 
-for series in $SERIES; do
-	fetch "$series"
-done
+fetch
 make_root
 start=$SECONDS
-running=0
-for series in $SERIES; do
-	[ "$running" -lt "$AT_ONCE" ] || wait -n
-	running=$((running < AT_ONCE ? running + 1 : AT_ONCE))
-	boot "$series" &
+machines=()
+for series in $SERIES; do # all at once, also with fewer CPUs: tests sleep, too
+	{ unpack "$series" && boot "$series"; } &
+	machines+=($!)
 done
-wait
+ended=yes
+for machine in "${machines[@]}"; do
+	wait "$machine" || ended=no # which has said why
+done
+[ "$ended" = yes ] || exit 1
 for series in $SERIES; do
 	check_kernel "$series"
 	echo "$series: $(grep ^KERNEL "$T/vm-$series.log"), $(grep ^ENDED "$T/vm-$series.log") s"
