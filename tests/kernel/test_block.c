@@ -61,7 +61,7 @@ static void proc_disk(const char *device, unsigned long long ret[4])
 	fclose(f);
 }
 
-Test(block, requests_are_those_of_diskstats, .init = setup, .fini = teardown)
+Test_together(block, requests_are_those_of_diskstats)
 {
 	unsigned long long before[4], after[4];
 	uint64_t reads, writes, ns;
@@ -102,7 +102,7 @@ Test(block, requests_are_those_of_diskstats, .init = setup, .fini = teardown)
  * Whoever asks for a flush has a write of nothing for it, which is none. An event may be missed, so there are
  * rounds.
  */
-Test(block, flushes_are_no_writes, .init = setup, .fini = teardown)
+Test_together(block, flushes_are_no_writes)
 {
 	uint64_t writes = 0, others = 0, before, others_before;
 	struct disk d;
@@ -131,7 +131,7 @@ Test(block, flushes_are_no_writes, .init = setup, .fini = teardown)
 }
 
 /* Where the kernel notes when a device got a request, its time is that in the queue and that in the device. */
-Test(block, queue_and_device_are_all, .init = setup, .fini = teardown)
+Test_together(block, queue_and_device_are_all)
 {
 	static const char *const names[] = {
 		"block_io_latency_seconds", "block_queue_seconds", "block_device_seconds"};
@@ -140,11 +140,16 @@ Test(block, queue_and_device_are_all, .init = setup, .fini = teardown)
 
 	make_space("16m");
 	d = make_disk(0, BLOCK * BLOCKS);
-	do_io(&d, true, WRITES);
 	poll_producer();
 	for (int i = 0; i < 3; i++) {
 		counts[i] = of(names[i], &d, "op", "write", SERIES_BUCKET);
 		ns[i] = of(names[i], &d, "op", "write", SERIES_SUM);
+	}
+	do_io(&d, true, WRITES);
+	poll_producer();
+	for (int i = 0; i < 3; i++) {
+		counts[i] = of(names[i], &d, "op", "write", SERIES_BUCKET) - counts[i];
+		ns[i] = of(names[i], &d, "op", "write", SERIES_SUM) - ns[i];
 		printf("%s: %lu writes, %lu us\n", names[i], counts[i], ns[i] / 1000);
 	}
 	remove_disk(&d);
@@ -156,7 +161,7 @@ Test(block, queue_and_device_are_all, .init = setup, .fini = teardown)
 }
 
 /* The file behind the disk has no room for what is written. */
-Test(block, failures_have_their_status, .init = setup, .fini = teardown)
+Test_together(block, failures_have_their_status)
 {
 	uint64_t failed;
 	struct disk d;

@@ -41,7 +41,7 @@ static uint64_t drops(const char *reason)
 	return value("network_drops", labels, SERIES_VALUE);
 }
 
-Test(drop, nobody_listens, .init = setup, .fini = teardown)
+Test_together(drop, nobody_listens)
 {
 	struct sockaddr_in a;
 	bool exact = false;
@@ -60,7 +60,7 @@ Test(drop, nobody_listens, .init = setup, .fini = teardown)
 	cr_assert(exact, "in none of %d tries", TRIES);
 }
 
-Test(drop, a_filter_refuses, .init = setup, .fini = teardown)
+Test_together(drop, a_filter_refuses)
 {
 	struct sock_filter none = BPF_STMT(BPF_RET | BPF_K, 0);
 	struct sock_fprog refuse = {1, &none};

@@ -253,7 +253,7 @@ static void run_named(const char *name, int code, int sig, size_t touch)
 	cr_assert_eq(waitpid(pid, NULL, 0), pid);
 }
 
-Test(ended, codes_and_memory, .init = setup, .fini = teardown)
+Test_together(ended, codes_and_memory)
 {
 	const size_t mib = 1u << 20;
 
@@ -335,7 +335,7 @@ Test(ended, by_cgroup, .init = setup, .fini = teardown)
 }
 
 /* What a process writes with O_SYNC to a file is on its account; in a machine without disks there is none. */
-Test(ended, bytes_written, .init = setup, .fini = teardown)
+Test_together(ended, bytes_written)
 {
 	enum { SIZE = 1 << 20 };
 	static char data[SIZE];
@@ -444,17 +444,17 @@ static void check_threaded(const char *name, void (*fn)(void), int n)
 	cr_assert_leq(ours, waited + waited / 20 + (uint64_t)n * 9 * NSEC_PER_MSEC / 2);
 }
 
-Test(ended, threads_joined, .init = setup, .fini = teardown)
+Test_together(ended, threads_joined)
 {
 	check_threaded("tally-joined", threads_joined, REPEATS);
 }
 
-Test(ended, threads_left, .init = setup, .fini = teardown)
+Test_together(ended, threads_left)
 {
 	check_threaded("tally-left", threads_left, REPEATS);
 }
 
-Test(ended, first_thread_leaves, .init = setup, .fini = teardown)
+Test_together(ended, first_thread_leaves)
 {
 	check_threaded("tally-first", first_thread_leaves, REPEATS);
 }

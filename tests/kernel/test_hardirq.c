@@ -91,7 +91,7 @@ static uint64_t ours(const struct interrupt *i, int part)
 	return value("hardirq_seconds", labels, part);
 }
 
-Test(hardirq, interrupts_are_those_of_proc, .init = setup, .fini = teardown)
+Test_together(hardirq, interrupts_are_those_of_proc)
 {
 	struct interrupt outer[LINES], inner[LINES], inside[LINES], after[LINES];
 	uint64_t before[LINES], slack = 2 * (uint64_t)sysconf(_SC_NPROCESSORS_CONF), most = 0;
@@ -122,7 +122,7 @@ Test(hardirq, interrupts_are_those_of_proc, .init = setup, .fini = teardown)
 	cr_assert_geq(most, WRITES / 2);
 }
 
-Test(hardirq, time_is_less_than_there_was, .init = setup, .fini = teardown)
+Test_together(hardirq, time_is_less_than_there_was)
 {
 	uint64_t wall = clock_monotonic_ns(), ns, n;
 

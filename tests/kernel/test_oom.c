@@ -80,7 +80,7 @@ static uint64_t kills(const char *name)
 	return kills_in(NULL, name);
 }
 
-Test(oom, victims_by_name, .init = setup, .fini = teardown)
+Test_together(oom, victims_by_name)
 {
 	uint64_t other;
 
@@ -126,7 +126,7 @@ Test(oom, victims_by_cgroup, .init = setup, .fini = teardown)
 }
 
 /* The largest is killed, not the one that asks. Older kernels tell only its number: it is among the others. */
-Test(oom, victim_is_another_one, .init = setup, .fini = teardown)
+Test_together(oom, victim_is_another_one)
 {
 	int major = 0, minor = 0, status, asks;
 	struct utsname uts;

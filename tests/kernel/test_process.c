@@ -156,7 +156,7 @@ static struct figures read_figures(void)
 	};
 }
 
-Test(process, known_work, .init = setup, .fini = teardown)
+Test_together(process, known_work)
 {
 	const struct figures want = {.processes = OK + FAILED + KILLED + EXECS + 1,
 		.threads = THREADS + 1,
@@ -195,7 +195,7 @@ Test(process, known_work, .init = setup, .fini = teardown)
 }
 
 /* Others that fail meanwhile are counted as well: in one of some tries there are none. */
-Test(process, threads_that_end_at_once, .init = setup, .fini = teardown)
+Test_together(process, threads_that_end_at_once)
 {
 	const uint64_t n = clocks_are_real() ? 1000 : 20;
 	uint64_t failed = 0;
@@ -225,7 +225,7 @@ static uint64_t living_processes(void)
 }
 
 /* However many threads end, no more processes can than there were or came. */
-Test(process, threads_are_no_processes, .init = setup, .fini = teardown)
+Test_together(process, threads_are_no_processes)
 {
 	uint64_t living = living_processes(), ends;
 	struct figures a = read_figures(), b;
@@ -239,15 +239,16 @@ Test(process, threads_are_no_processes, .init = setup, .fini = teardown)
 }
 
 /* Each of our readings lies between two of the kernel's. */
-Test(process, starts_are_those_of_proc_stat, .init = setup, .fini = teardown)
+Test_together(process, starts_are_those_of_proc_stat)
 {
+	const int n = clocks_are_real() ? 200 : 50;
 	uint64_t outer = proc_processes(), inner, ours;
 
 	poll_producer();
 	ours = value("process_starts", NULL, SERIES_VALUE);
 	inner = proc_processes();
-	make_processes(200, 0, 0);
-	make_threads(200);
+	make_processes(n, 0, 0);
+	make_threads(n);
 	inner = proc_processes() - inner;
 	poll_producer();
 	ours = value("process_starts", NULL, SERIES_VALUE) - ours;
@@ -258,7 +259,7 @@ Test(process, starts_are_those_of_proc_stat, .init = setup, .fini = teardown)
 }
 
 /* Nobody else sends these. */
-Test(process, signals, .init = setup, .fini = teardown)
+Test_together(process, signals)
 {
 	uint64_t xfsz, rt;
 

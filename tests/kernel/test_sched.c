@@ -203,9 +203,9 @@ static void settle(void)
  * switches while processes come and go: `perf stat -a -e sched:sched_switch,context-switches` showed
  * 37,341 against 37,364 under a storm of fork and exit on 6.18. So a small part may be missing.
  */
-Test(sched, switches_are_those_of_proc_stat, .init = setup, .fini = teardown)
+Test_together(sched, switches_are_those_of_proc_stat)
 {
-	const unsigned n = 20000;
+	const unsigned n = clocks_are_real() ? 20000 : 5000;
 	int cpu = pin(), inflight = libbpf_num_possible_cpus();
 	uint64_t outer, inner, ours, on_cpu;
 	struct waits before;
@@ -233,9 +233,9 @@ Test(sched, switches_are_those_of_proc_stat, .init = setup, .fini = teardown)
 	cr_assert_leq(read_waits().count - before.count, ours + (uint64_t)inflight);
 }
 
-Test(sched, time_on_cpu_is_that_of_proc_stat, .init = setup, .fini = teardown)
+Test_together(sched, time_on_cpu_is_that_of_proc_stat)
 {
-	struct spinner s = {.wall_ns = NSEC_PER_SEC};
+	struct spinner s = {.wall_ns = clocks_are_real() ? NSEC_PER_SEC : NSEC_PER_SEC / 3};
 	int cpu = pin();
 	uint64_t busy, ours, wall, slack;
 
@@ -263,7 +263,7 @@ Test(sched, time_on_cpu_is_that_of_proc_stat, .init = setup, .fini = teardown)
 }
 
 /* The more of the second the machine idles, the more this shows. */
-Test(sched, idle_time_is_not_counted, .init = setup, .fini = teardown)
+Test_together(sched, idle_time_is_not_counted)
 {
 	int cpu = pin();
 	uint64_t busy, ours;
@@ -298,7 +298,7 @@ static void check_sum_fits_buckets(const struct waits *a, const struct waits *b)
 	cr_assert_leq(sum * 0.98, high);
 }
 
-Test(sched, two_busy_threads_wait_milliseconds, .init = setup, .fini = teardown)
+Test_together(sched, two_busy_threads_wait_milliseconds)
 {
 	struct spinner s[2] = {{.wall_ns = 700 * NSEC_PER_MSEC}, {.wall_ns = 700 * NSEC_PER_MSEC}};
 	uint32_t ms = tally_histogram_index(NSEC_PER_MSEC, SCHED_WAIT_LO, SCHED_WAIT_HI);

@@ -12,7 +12,7 @@
 
 static int packets(void)
 {
-	return clocks_are_real() ? 200000 : 20000;
+	return clocks_are_real() ? 200000 : 5000;
 }
 
 /* Of a type, or of all if it is NULL. */
@@ -76,7 +76,7 @@ static uint64_t events(void)
 	return value("bpf_program_runs", "program=\"tally_softirq_entry\"", SERIES_VALUE);
 }
 
-Test(softirq, events_are_those_of_proc, .init = setup, .fini = teardown)
+Test_together(softirq, events_are_those_of_proc)
 {
 	uint64_t outer = proc_softirqs(NULL), inner, ours,
 		 slack = (uint64_t)sysconf(_SC_NPROCESSORS_CONF);
@@ -84,7 +84,7 @@ Test(softirq, events_are_those_of_proc, .init = setup, .fini = teardown)
 	poll_producer();
 	ours = events();
 	inner = proc_softirqs(NULL);
-	send_packets(20000);
+	send_packets(packets() / 10);
 	inner = proc_softirqs(NULL) - inner;
 	poll_producer();
 	ours = events() - ours;
@@ -117,7 +117,7 @@ static uint64_t time_of_packets(uint64_t *ret_cpu)
  * The time of NET_RX is within the CPU time of the thread that sends, which does little else; it is more than a tenth
  * of it. Where all is emulated some code takes far longer at times: one of some tries there.
  */
-Test(softirq, time_is_that_of_the_work, .init = setup, .fini = teardown)
+Test_together(softirq, time_is_that_of_the_work)
 {
 	int tries = clocks_are_real() ? 1 : 5;
 	uint64_t ours = 0, cpu = 1;
@@ -129,7 +129,7 @@ Test(softirq, time_is_that_of_the_work, .init = setup, .fini = teardown)
 	cr_assert_gt(ours, cpu / 10);
 }
 
-Test(softirq, series_have_the_names_of_proc, .init = setup, .fini = teardown)
+Test_together(softirq, series_have_the_names_of_proc)
 {
 	send_packets(100);
 	poll_producer();
@@ -142,7 +142,7 @@ static void send_some(void)
 	send_packets(1000);
 }
 
-Test(softirq, begins_are_detached_before_ends, .init = setup, .fini = teardown)
+Test_together(softirq, begins_are_detached_before_ends)
 {
 	check_begins_go_first("tally_softirq_entry", "tally_softirq_exit", send_some, 1000);
 }

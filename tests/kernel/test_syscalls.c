@@ -24,7 +24,7 @@ static uint64_t calls(const char *metric, const char *name, int part)
 }
 
 /* Calls that nothing else makes so often; the machine's own are a few more. */
-Test(syscalls, calls_and_failures, .init = setup, .fini = teardown)
+Test_together(syscalls, calls_and_failures)
 {
 	uint64_t n, failed, others;
 
@@ -72,7 +72,7 @@ Test(syscalls, one_of_64_is_timed, .init = setup_unless_emulated, .fini = teardo
 }
 
 /* Times are those of the calls: not less than was slept, in all not more than passed. */
-Test(syscalls, times_are_those_of_the_calls, .init = setup, .fini = teardown)
+Test_together(syscalls, times_are_those_of_the_calls)
 {
 	const struct timespec t = {.tv_nsec = SLEEP_NS};
 	uint64_t n, ns, wall;
@@ -96,7 +96,7 @@ Test(syscalls, times_are_those_of_the_calls, .init = setup, .fini = teardown)
 }
 
 /* A call that a signal interrupts has not failed by itself; the one that never ends is none. */
-Test(syscalls, interrupted_and_last_calls, .init = setup, .fini = teardown)
+Test_together(syscalls, interrupted_and_last_calls)
 {
 	uint64_t paused, exits;
 	pid_t pid;

@@ -92,7 +92,7 @@ static struct figures read_figures(void)
 	};
 }
 
-Test(tcp, known_connections, .init = setup, .fini = teardown)
+Test_together(tcp, known_connections)
 {
 	const uint64_t all = CONNECTIONS + RESETS;
 	bool exact = false;
@@ -212,7 +212,7 @@ static uint64_t proc_retransmits(void)
  * Of some tries, in one all must be there: a kernel may be made so that programs don't run while some process
  * does, such as the first one of a virtual machine, and what a timer sends again just then is not counted.
  */
-Test(tcp, retransmits_are_those_of_snmp, .init = setup, .fini = teardown)
+Test_together(tcp, retransmits_are_those_of_snmp)
 {
 	uint64_t outer, inner = 1, ours = 0;
 	struct sockaddr_in a;

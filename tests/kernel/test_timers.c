@@ -33,7 +33,7 @@ static void make_alarms(void)
 	}
 }
 
-Test(timers, known_alarms, .init = setup, .fini = teardown)
+Test_together(timers, known_alarms)
 {
 	uint64_t counted = 0;
 
@@ -79,7 +79,7 @@ Test(timers, names_that_are_alike, .init = nothing_unless_emulated)
 }
 
 /* hrtimer_wakeup is what ends our sleep; the kernel has timers in jiffies of its own all the time. */
-Test(timers, functions_have_names, .init = setup, .fini = teardown)
+Test_together(timers, functions_have_names)
 {
 	uint64_t all, jiffies = 0;
 

@@ -102,6 +102,30 @@ __attribute__((unused)) static void nothing_unless_emulated(void)
 {
 }
 
+/*
+ * A test that leaves the module as it found it, and skips nothing. In an emulated machine, where to load a module takes
+ * longer than most tests do, all of these have one process and one load, in whatever order.
+ */
+#define Test_together(Suite, Name)                                                           \
+	static void Suite##_##Name(void);                                                    \
+	Test(Suite, Name, .init = setup_unless_emulated, .fini = teardown)                   \
+	{                                                                                    \
+		Suite##_##Name();                                                            \
+	}                                                                                    \
+	__attribute__((section("together"), used)) static void (*const Suite##_##Name##_at)( \
+		void) = Suite##_##Name;                                                      \
+	static void Suite##_##Name(void)
+
+/* The list of them, as the linker has put it together; NULL: there are none. */
+extern void (*const __start_together[])(void) __attribute__((weak));
+extern void (*const __stop_together[])(void) __attribute__((weak));
+
+Test(emulated, together, .init = setup, .fini = teardown)
+{
+	for (void (*const *test)(void) = __start_together; test < __stop_together; test++)
+		(*test)();
+}
+
 /* Has the canonical text all of these pairs? NULL: whatever it has. */
 static bool has_labels(const char *text, const char *pairs)
 {
@@ -193,12 +217,16 @@ static const char *reason_to_skip(void)
 /* The list of tests that Criterion takes, as the linker has put it together. */
 extern struct criterion_test *__start_cr_tst[], *__stop_cr_tst[];
 
-static void leave_out_emulated(void)
+static void leave_out_tests(void)
 {
+	bool emulated = getenv("TALLY_EMULATED");
+
 	for (struct criterion_test **t = __start_cr_tst; t < __stop_cr_tst; t++)
-		if ((*t)->data->init == setup_unless_emulated ||
-			(*t)->data->init == nothing_unless_emulated)
-			(*t)->data->disabled = true;
+		if (!strcmp((*t)->category, "emulated"))
+			(*t)->data->disabled = !emulated || !__start_together;
+		else if ((*t)->data->init == setup_unless_emulated ||
+			 (*t)->data->init == nothing_unless_emulated)
+			(*t)->data->disabled = emulated;
 }
 
 /* 77 if the kernel lacks something. TALLY_LOADS: somebody has seen that it does not. */
@@ -230,8 +258,7 @@ int main(int argc, char **argv)
 	failed = try_producer();
 	if (failed)
 		return failed;
-	if (getenv("TALLY_EMULATED"))
-		leave_out_emulated();
+	leave_out_tests();
 	tests = criterion_initialize();
 	/* They share CPUs and measure them. */
 	criterion_options.jobs = 1;
