@@ -301,7 +301,7 @@ static size_t series_count(const char *name, const char *labels)
 }
 
 /* By the whole path: two cgroups may have the same last name, and one that is made again is the same. */
-Test(ended, by_cgroup, .init = setup, .fini = teardown)
+Test_together(ended, by_cgroup)
 {
 	char outer[2][64], inner[2][96], labels[300], comm[] = "tally-\xff-in";
 

@@ -102,7 +102,7 @@ Test_together(oom, victims_by_name)
 }
 
 /* Victims of one name in two cgroups, and one whose name is no text. */
-Test(oom, victims_by_cgroup, .init = setup, .fini = teardown)
+Test_together(oom, victims_by_cgroup)
 {
 	char paths[2][64];
 
@@ -111,17 +111,17 @@ Test(oom, victims_by_cgroup, .init = setup, .fini = teardown)
 		memory_cgroup_write("memory.swap.max", "0");
 		snprintf(paths[i], sizeof(paths[i]), "%s", strrchr(memory_cgroup, '/'));
 		for (int k = 0; k <= i; k++)
-			run("tally-victim", 64 << 20);
+			run("tally-namesake", 64 << 20);
 		if (i)
 			run("no\xfftext\n", 64 << 20);
 		memory_cgroup_remove();
 	}
 	poll_producer();
 	for (int i = 0; i < 2; i++)
-		printf("%s: %lu victims\n", paths[i], kills_in(paths[i], "tally-victim"));
-	cr_assert_eq(kills_in(paths[0], "tally-victim"), 1);
-	cr_assert_eq(kills_in(paths[1], "tally-victim"), 2);
-	cr_assert_eq(kills("tally-victim"), 3);
+		printf("%s: %lu victims\n", paths[i], kills_in(paths[i], "tally-namesake"));
+	cr_assert_eq(kills_in(paths[0], "tally-namesake"), 1);
+	cr_assert_eq(kills_in(paths[1], "tally-namesake"), 2);
+	cr_assert_eq(kills("tally-namesake"), 3);
 	cr_assert_eq(kills_in(paths[1], "no?text?"), 1);
 }
 

@@ -324,7 +324,7 @@ static void end_by(const char *comm, int own, int from_outside)
 	close(ready[1]);
 }
 
-Test(process, fatal_signals, .init = setup, .fini = teardown)
+Test_together(process, fatal_signals)
 {
 	struct rlimit none = {0, 0};
 	uint64_t other;

@@ -153,6 +153,16 @@ static void spin_in_cgroup(void)
 	spin_for_ever();
 }
 
+static void wait_until_in(const char *dir, pid_t pid)
+{
+	char command[300];
+	int tries = 2000;
+
+	snprintf(command, sizeof(command), "grep -q '^%d$' %s/cgroup.procs", (int)pid, dir);
+	while (system(command) && tries--)
+		usleep(10000);
+}
+
 static uint64_t threads_in(pid_t pid, const char *more)
 {
 	char labels[250];
@@ -164,7 +174,7 @@ static uint64_t threads_in(pid_t pid, const char *more)
 /* Of version 2; and of the controller of memory, whose version 1 tells where that of 2 is the root. */
 Test_together(tasks, cgroup_of_a_process)
 {
-	char own[64], inner[200], memory[200];
+	char own[64], inner[200], memory[200], dir[200];
 	pid_t pid, in_memory;
 
 	snprintf(own, sizeof(own), "/tally-tasks-%d", (int)getpid());
@@ -176,6 +186,9 @@ Test_together(tasks, cgroup_of_a_process)
 	snprintf(memory, sizeof(memory), "cgroup=\"%s\"", strrchr(memory_cgroup, '/'));
 	pid = start(spin_in_cgroup);
 	in_memory = start(spin_in_memory_cgroup);
+	snprintf(dir, sizeof(dir), "%s%s", cgroup_root(), own_cgroup);
+	wait_until_in(dir, pid);
+	wait_until_in(memory_cgroup, in_memory);
 	poll_after_ms(300);
 	poll_after_ms(300);
 	end(pid);
