@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Every type and every macro of tally.h, read back by `tally live` and by tallyd: two processes at once, after
 # their death, and after a third has taken their segment over. And what becomes of wrong names.
+#
+# Takes long
 . tests/lib/e2e.sh
 
 src=tests/abi/src

@@ -10,7 +10,7 @@
 set -u
 B=${B:-build}
 LIMIT=${TEST_TIMEOUT:-300}
-KINDS=${KINDS:-unit model fault fuzz race abi kernel e2e}
+KINDS=${KINDS:-unit model fuzz abi fault race kernel e2e}
 PATTERN=${1:-}
 mkdir -p "$B/check" "$B/tmp"
 B=$(cd "$B" && pwd)
@@ -92,33 +92,42 @@ wanted()
 	[ -z "$PATTERN" ] || [[ $1 == $PATTERN || $1 == *"$PATTERN"* ]]
 }
 
-# run_kind KIND JOBS: all tests of a folder, so many at a time.
+# sources_of KIND: those that say so first, for the last one may be alone
+sources_of()
+{
+	local scripts=(tests/"$1"/*.sh)
+	grep -l '^# Takes long$' "${scripts[@]}"
+	ls tests/"$1"/test_*.c
+	grep -L '^# Takes long$' "${scripts[@]}"
+}
+
+# run_kind KIND JOBS: begins all tests of a folder, so many at a time, those of other folders included.
+RUNNING=0
 run_kind()
 {
-	local source name command running=0
-	for source in tests/"$1"/test_*.c tests/"$1"/*.sh; do
-		[ -e "$source" ] || continue
+	local source name command
+	for source in $(sources_of "$1" 2>/dev/null); do
 		name=$1/$(basename "$source" .c)
 		command=$B/tests/$name
 		case $source in *.sh) command=./$source ;; esac
 		wanted "$name" || continue
-		if [ "$running" -ge "$2" ]; then
+		while [ "$RUNNING" -ge "$2" ]; do
 			wait -n
-			running=$((running - 1))
-		fi
+			RUNNING=$((RUNNING - 1))
+		done
 		run_test "$name" "$command" &
-		running=$((running + 1))
+		RUNNING=$((RUNNING + 1))
 	done
-	wait
 }
 
 for kind in $KINDS; do
 	case $kind in
 	# The others look at the clock, at CPU time, or at what else runs on the machine.
-	unit | model | abi) run_kind "$kind" 2 ;;
+	unit | model | fuzz | abi) run_kind "$kind" 2 ;;
 	*) run_kind "$kind" 1 ;;
 	esac
 done
+wait
 
 count()
 {
