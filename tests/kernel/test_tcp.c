@@ -4,7 +4,7 @@
  * connect, too: the exact number must come in one of some tries, and never less.
  */
 #include <net/if.h>
-#include <netinet/tcp.h>
+#include <linux/tcp.h>
 #include <poll.h>
 #include <sched.h>
 #include <stdlib.h>

@@ -6,6 +6,7 @@
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <linux/filter.h>
+#include <linux/tcp.h>
 #include <stdint.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -48,6 +49,22 @@ __attribute__((unused)) static void tcp_give_up(int fd)
 
 	cr_assert_eq(setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now)), 0);
 	close(fd);
+}
+
+/* What the kernel tells of a socket, once all that it sent has arrived: then it does no more. */
+__attribute__((unused)) static struct tcp_info tcp_at_rest(int fd)
+{
+	struct tcp_info info = {.tcpi_unacked = 1};
+
+	for (int i = 0; i < 3000 && info.tcpi_unacked; i++) {
+		socklen_t len = sizeof(info);
+
+		if (i)
+			usleep(10000);
+		cr_assert_eq(getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len), 0);
+	}
+	cr_assert_eq(info.tcpi_unacked, 0, "the other end is silent");
+	return info;
 }
 
 /* A socket that drops what it gets, before TCP sees it: what is sent to it is sent again and again. */

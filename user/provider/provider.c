@@ -23,8 +23,9 @@ const struct producer_ops *const provider_producers[] = {&producer_segments, &mo
 	&module_hardirq.ops, &module_syscalls.ops, &module_fsync.ops, &module_block_size.ops,
 	&module_softirq_latency.ops, &module_migrations.ops, &module_slices.ops,
 	&module_contention.ops, &module_timers.ops, &module_tcp_probe.ops, &module_cgroup_sched.ops,
-	&module_cgroup_net.ops, &module_cgroup_block.ops, &module_page_cache.ops, &module_files.ops,
-	&producer_cgroup, &producer_proc, &producer_sys, &producer_self, NULL};
+	&module_cgroup_net.ops, &module_cgroup_block.ops, &module_cgroup_rtt.ops,
+	&module_page_cache.ops, &module_files.ops, &producer_cgroup, &producer_proc, &producer_sys,
+	&producer_self, NULL};
 
 struct provider {
 	char *name, *state_dir;

@@ -11,7 +11,7 @@ extern const struct module module_sched, module_softirq, module_process, module_
 extern const struct module module_hardirq, module_oom, module_cgroup_sched, module_syscalls,
 	module_fsync, module_block_size, module_softirq_latency, module_migrations,
 	module_contention, module_timers, module_tcp_probe, module_slices, module_cgroup_net,
-	module_page_cache, module_files, module_cgroup_block;
+	module_page_cache, module_files, module_cgroup_block, module_cgroup_rtt;
 
 /* What several of them need. Names of the soft interrupts, as /proc/softirqs has them. */
 extern const char *const softirq_types[];
