@@ -122,7 +122,7 @@ run_kind()
 
 for kind in $KINDS; do
 	case $kind in
-	# The others look at the clock, at CPU time, or at what else runs on the machine.
+	# The others look at the clock, at CPU time (fuzz only whether it is a second), or at what else runs here.
 	unit | model | fuzz | abi) run_kind "$kind" 2 ;;
 	*) run_kind "$kind" 1 ;;
 	esac
