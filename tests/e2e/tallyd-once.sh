@@ -36,7 +36,7 @@ same "a fixture" "$(cat "$T/fixture.txt")" $'load1 1.5\nload5 0.07\nload15 12\nt
 same "files written by --once" "$(find "$T/state" "$T/seg" -mindepth 1)" ""
 
 must_fail 2 once nosuch
-contains "unknown producer" "$(cat "$T/out")" "'nosuch'; known are: .*proc.*self"
+contains "unknown producer" "$(cat "$T/out")" "unknown producer 'nosuch': 'tallyd --help' lists all"
 must_fail 2 once proc nosuch
 must_fail 2 "$B/bin/tallyd" --foreground --state-dir "$T/state" proc
 must_fail 1 once segments --segment-dir "$T/none"

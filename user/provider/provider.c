@@ -49,18 +49,13 @@ struct provider {
 int provider_check_name(const char *name, struct errmsg *e)
 {
 	const char *plain = name + (*name == '+' || *name == '-');
-	char known[512] = "default";
 
 	if (!strcmp(plain, "default"))
 		return 0;
-	for (const struct producer_ops *const *ops = provider_producers; *ops; ops++) {
-		size_t n = strlen(known);
-
+	for (const struct producer_ops *const *ops = provider_producers; *ops; ops++)
 		if (!strcmp((*ops)->name, plain))
 			return 0;
-		snprintf(known + n, sizeof(known) - n, ", %s", (*ops)->name);
-	}
-	return err_set(e, -EINVAL, "unknown producer '%.60s'; known are: %s", plain, known);
+	return err_set(e, -EINVAL, "unknown producer '%.60s': 'tallyd --help' lists all", plain);
 }
 
 void provider_describe(struct buf *out)
