@@ -10,7 +10,8 @@
 #include <sys/wait.h>
 #include <time.h>
 
-#define OPS_UNDER_TEST (&producer_tasks)
+#define OPS_UNDER_TEST            (&producer_tasks)
+#define NEEDS_FIRST_PID_NAMESPACE /* its ids are those */
 #include "tests/lib/testcgroup.h"
 #include "tests/lib/testmodule.h"
 #include "user/provider/kernel/tasks.h"

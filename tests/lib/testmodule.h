@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -202,6 +203,9 @@ static const char *reason_to_skip(void)
 {
 	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
 	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {{0}};
+#ifdef NEEDS_FIRST_PID_NAMESPACE
+	struct stat st;
+#endif
 
 	if (geteuid() != 0 || syscall(SYS_capget, &head, data))
 		return "needs root";
@@ -211,6 +215,10 @@ static const char *reason_to_skip(void)
 		return "needs CAP_SYS_ADMIN, CAP_BPF and CAP_PERFMON";
 	if (access("/sys/kernel/btf/vmlinux", R_OK))
 		return "this kernel has no BTF";
+#ifdef NEEDS_FIRST_PID_NAMESPACE
+	if (stat("/proc/self/ns/pid", &st) || st.st_ino != 0xeffffffc)
+		return "needs the first pid namespace";
+#endif
 	return NULL;
 }
 

@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "bpf/tasks.skel.h"
@@ -135,7 +136,7 @@ struct tasks {
 	struct group others, own;
 	char *bytes; /* READ_BYTES, of the iterator */
 	int proc; /* the directory */
-	bool hidden; /* it does not show the processes of others */
+	bool hidden; /* it does not show the processes of others, or not by the ids that BPF has */
 };
 
 /* --- the table of processes ---------------------------------------------------------------------- */
@@ -559,6 +560,16 @@ static void tasks_free(struct tasks *t)
 	free(t);
 }
 
+/* BPF tells ids of the first pid namespace, whichever the provider's is. */
+static bool shows_all(int proc)
+{
+	const ino_t first = 0xeffffffc; /* PROC_PID_INIT_INO of include/linux/proc_ns.h */
+	struct stat st;
+
+	return proc >= 0 && fstatat(proc, "self/ns/pid", &st, 0) == 0 && st.st_ino == first &&
+	       faccessat(proc, "1/cgroup", R_OK, AT_EACCESS) == 0;
+}
+
 static struct tasks *tasks_new(const struct provider_env *env)
 {
 	const struct seat_label other = {"pid", "other"};
@@ -569,7 +580,7 @@ static struct tasks *tasks_new(const struct provider_env *env)
 		return NULL;
 	t->program = t->link = -1;
 	t->proc = open(env->proc_dir ? env->proc_dir : "/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	t->hidden = t->proc < 0 || faccessat(t->proc, "1/cgroup", R_OK, AT_EACCESS);
+	t->hidden = !shows_all(t->proc);
 	t->top = env->top ? env->top : TASKS_TOP_DEFAULT;
 	t->nseats = t->top * TASKS_CRITERIA;
 	t->boot_ns = env->boot_ns;
