@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What systemd or a container's manager calls a control group. */
+/* The path of a process's control group, and what systemd or a container's manager calls it. */
 #include "user/provider/cgroup_names.h"
 
 #include <stdbool.h>

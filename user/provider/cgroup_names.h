@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What systemd or a container's manager calls a control group, as far as its path tells.
+ * The path of a process's control group, and what systemd or a container's manager calls it, as far as that tells.
  *
  *     /system.slice/docker-<64 digits>.scope    unit docker-<64 digits>.scope, container <64 digits>
  *     /kubepods/besteffort/pod.../<64 digits>   container <64 digits>

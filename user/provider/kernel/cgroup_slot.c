@@ -5,7 +5,6 @@
 
 #include "bpf/module.h"
 #include "user/lib/schema.h"
-#include "user/provider/cgroup_names.h"
 #include "user/provider/kernel/modules.h"
 
 /* The names of a path from its last to its first, put together the other way round. size >= the path's + 2. */
@@ -39,28 +38,22 @@ void cgroup_slot_path(const struct tally_slot_cgroup *slot, char *out)
 		(int)(MODULE_CGROUP_PATH - 20), path);
 }
 
-static void add_label(
-	struct slot_labels *l, const char *name, char *room, const char *text, size_t n)
+static void add_label(struct slot_labels *l, const char *name, const char *value)
 {
-	snprintf(room, TALLY_CGROUP_NAME + 1, "%.*s", (int)n, text);
+	if (!*value)
+		return;
 	l->names[l->n] = name;
-	l->values[l->n++] = room;
+	l->values[l->n++] = value;
 }
 
 void module_cgroup_labels(const void *name, struct slot_labels *ret)
 {
-	char *units = ret->text + MODULE_CGROUP_PATH, *ids = units + TALLY_CGROUP_NAME + 1;
-	struct cgroup_names found;
-
-	_Static_assert(MODULE_CGROUP_TEXT <= sizeof(ret->text), "room for all");
+	_Static_assert(MODULE_CGROUP_PATH <= sizeof(ret->text), "room for it");
 	cgroup_slot_path(name, ret->text);
-	ret->names[ret->n] = "cgroup";
-	ret->values[ret->n++] = ret->text;
-	cgroup_names_find(ret->text, &found);
-	if (found.unit)
-		add_label(ret, "unit", units, found.unit, found.unit_len);
-	if (found.container)
-		add_label(ret, "container", ids, found.container, found.container_len);
+	cgroup_names_copy(ret->text, &ret->of_path);
+	add_label(ret, "cgroup", ret->text);
+	add_label(ret, "unit", ret->of_path.unit);
+	add_label(ret, "container", ret->of_path.container);
 }
 
 uint32_t cgroup_count_slots(void)

@@ -80,8 +80,7 @@ enum own { OWN_DROPPED, OWN_LATE, OWN_RUNS, OWN_NS, OWN_METRICS };
 static const struct seat_metric own_metrics[OWN_METRICS] = {
 	[OWN_DROPPED] = {.name = "ended_dropped_rows",
 		.help = "Processes that ended, and were overwritten before they were read, or "
-			"found no "
-			"memory: they are in \"other\"",
+			"found no memory: they are in \"other\"",
 		.unit = "",
 		.source = "the producer",
 		.type = METRIC_COUNTER},

@@ -20,6 +20,7 @@
 #define TALLY_USER_PROVIDER_KERNEL_MODULE_H
 
 #include "bpf/module.h"
+#include "user/provider/cgroup_names.h"
 #include "user/provider/kernel/load.h"
 #include "user/provider/producer.h"
 
@@ -53,12 +54,13 @@ struct module_metric {
 	size_t stride;
 };
 
-/* Labels of a slot; text is where a function may put values. */
+/* Labels of a slot; text and of_path are where a function may put values. */
 #define MODULE_SLOT_LABELS 4u
 struct slot_labels {
 	size_t n;
 	const char *names[MODULE_SLOT_LABELS], *values[MODULE_SLOT_LABELS];
-	char text[1024];
+	char text[512];
+	struct cgroup_names_text of_path;
 	char distinct
 		[192]; /* the first value with the slot's number, if another slot has the same labels */
 };
@@ -96,11 +98,10 @@ uint32_t module_count_ports(void);
 	.label = "port", .labels = module_number_labels, \
 	.name_size = sizeof(struct tally_slot_number), .count = module_count_ports
 /*
- * For slots that are cgroups, struct tally_slot_cgroup: appends labels cgroup, and unit and container if it is that,
- * whose values take the first MODULE_CGROUP_TEXT bytes of the text.
+ * For slots that are cgroups, struct tally_slot_cgroup: appends labels cgroup, and unit and container if it is that.
+ * They take the first MODULE_CGROUP_PATH bytes of the text.
  */
 #define MODULE_CGROUP_PATH (TALLY_CGROUP_PATH + 32)
-#define MODULE_CGROUP_TEXT (MODULE_CGROUP_PATH + 2 * (TALLY_CGROUP_NAME + 1))
 void module_cgroup_labels(const void *name, struct slot_labels *ret);
 /* The path as text, of valid characters; out has MODULE_CGROUP_PATH bytes. */
 void cgroup_slot_path(const struct tally_slot_cgroup *slot, char *out);

@@ -35,7 +35,7 @@ static void label_victim(const void *name, struct slot_labels *ret)
 	char *comm = ret->text + sizeof(ret->text) - sizeof(victim->comm);
 
 	_Static_assert(
-		MODULE_CGROUP_TEXT + sizeof(victim->comm) <= sizeof(ret->text), "room for both");
+		MODULE_CGROUP_PATH + sizeof(victim->comm) <= sizeof(ret->text), "room for both");
 	snprintf(comm, sizeof(victim->comm), "%.*s", (int)sizeof(victim->comm), victim->comm);
 	text_make_valid(comm);
 	ret->values[ret->n++] = comm;

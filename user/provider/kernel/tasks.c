@@ -389,31 +389,35 @@ static void seats_give(struct tasks *t)
 	}
 }
 
+static int label_seat(struct tasks *t, struct sitter *s, const char *path)
+{
+	char pid[16], name[32];
+	struct cgroup_names_text of_path;
+	const struct seat_label labels[] = {{"pid", pid}, {"comm", s->process->comm},
+		{"cgroup", path}, {"unit", of_path.unit}, {"container", of_path.container}};
+
+	snprintf(pid, sizeof(pid), "%u", s->pid);
+	snprintf(name, sizeof(name), "tasks.%zu", (size_t)(s - t->seats));
+	cgroup_names_copy(path, &of_path);
+	return seat_take(&s->group, name, seat_metrics, SEAT_SERIES, labels,
+		sizeof(labels) / sizeof(labels[0]), t->boot_ns + s->start_ns, t->interval_ms);
+}
+
 /* Labels for who has just come, or has another name than before. Who has ended meanwhile gets none. */
 static int take_name(struct tasks *t, struct sitter *s)
 {
-	char pid[16], file[32], name[32];
-	struct cgroup_names_text of_path;
 	struct buf text = BUF_INIT;
+	char file[32];
 	int rc;
 
-	snprintf(pid, sizeof(pid), "%u", s->pid);
 	snprintf(file, sizeof(file), "%u/cgroup", s->pid);
-	snprintf(name, sizeof(name), "tasks.%zu", (size_t)(s - t->seats));
 	rc = t->hidden ? 0 : read_file_at(t->proc, file, READ_BYTES, &text);
 	buf_put_u8(&text, 0);
 	if (!rc)
 		rc = buf_error(&text);
-	if (!rc) {
-		const char *path = t->hidden ? "" : cgroup_names_path((char *)text.data, "memory");
-		const struct seat_label labels[] = {{"pid", pid}, {"comm", s->process->comm},
-			{"cgroup", path}, {"unit", of_path.unit}, {"container", of_path.container}};
-
-		cgroup_names_copy(path, &of_path);
-		rc = seat_take(&s->group, name, seat_metrics, SEAT_SERIES, labels,
-			sizeof(labels) / sizeof(labels[0]), t->boot_ns + s->start_ns,
-			t->interval_ms);
-	}
+	if (!rc)
+		rc = label_seat(
+			t, s, t->hidden ? "" : cgroup_names_path((char *)text.data, "memory"));
 	buf_release(&text);
 	if (rc)
 		return rc;
