@@ -119,11 +119,9 @@ static void start_driver(struct driver *d, const struct accounted *a, unsigned n
 	char c = 0;
 
 	cr_assert_eq(pipe(ready) || pipe(go), 0);
-	d->pid = fork();
-	cr_assert_geq(d->pid, 0);
+	d->pid = fork_named("tally-short");
 	if (!d->pid) {
 		enter_cgroup(a);
-		prctl(PR_SET_NAME, "tally-short");
 		close(go[1]);
 		if (write(ready[1], &c, 1) != 1 || read(go[0], &c, 1) != 1)
 			abort();
@@ -235,13 +233,11 @@ Test(ended, overwritten_rows_are_others, .init = setup_unless_emulated, .fini = 
 
 static void run_named(const char *name, int code, int sig, size_t touch)
 {
-	pid_t pid = fork();
+	pid_t pid = fork_named(name);
 
-	cr_assert_geq(pid, 0);
 	if (!pid) {
 		char *p = touch ? malloc(touch) : NULL;
 
-		prctl(PR_SET_NAME, name);
 		if (touch)
 			memset(p, 1, touch);
 		__asm__ volatile("" : : "r"(p) : "memory");
@@ -278,11 +274,9 @@ Test_together(ended, codes_and_memory)
 
 static void end_in(const char *path, const char *comm)
 {
-	pid_t pid = fork();
+	pid_t pid = fork_named(comm);
 
-	cr_assert_geq(pid, 0);
 	if (!pid) {
-		prctl(PR_SET_NAME, comm);
 		cgroup_enter(path);
 		_exit(0);
 	}
@@ -339,13 +333,11 @@ Test_together(ended, bytes_written)
 {
 	enum { SIZE = 1 << 20 };
 	static char data[SIZE];
-	pid_t pid = fork();
+	pid_t pid = fork_named("tally-bytes");
 
-	cr_assert_geq(pid, 0);
 	if (!pid) {
 		int fd = open("ended-bytes.tmp", O_CREAT | O_WRONLY | O_SYNC | O_TRUNC, 0600);
 
-		prctl(PR_SET_NAME, "tally-bytes");
 		_exit(fd < 0 || write(fd, data, SIZE) != SIZE || unlink("ended-bytes.tmp"));
 	}
 	cr_assert_eq(waitpid(pid, NULL, 0), pid);
@@ -408,11 +400,9 @@ static uint64_t run_threaded(const char *name, void (*fn)(void), int n)
 
 	getrusage(RUSAGE_CHILDREN, &before);
 	for (int i = 0; i < n; i++) {
-		pid_t pid = fork();
+		pid_t pid = fork_named(name);
 
-		cr_assert_geq(pid, 0);
 		if (!pid) {
-			prctl(PR_SET_NAME, name);
 			fn();
 			_exit(0);
 		}

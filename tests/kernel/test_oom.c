@@ -29,12 +29,10 @@ static pid_t begin(const char *name, size_t bytes, bool hold)
 	char c;
 
 	cr_assert_eq(pipe(ready), 0);
-	pid = fork();
-	cr_assert_geq(pid, 0);
+	pid = fork_named(name);
 	if (!pid) {
 		volatile char *p;
 
-		prctl(PR_SET_NAME, name);
 		if (!memory_cgroup_write("cgroup.procs", "0"))
 			_exit(1);
 		p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

@@ -301,12 +301,10 @@ static void end_by(const char *comm, int own, int from_outside)
 	char c;
 
 	cr_assert_eq(pipe(ready), 0);
-	pid = fork();
-	cr_assert_geq(pid, 0);
+	pid = fork_named(comm);
 	if (!pid) {
 		pthread_t t;
 
-		prctl(PR_SET_NAME, comm);
 		if (own == SIGABRT && pthread_create(&t, NULL, thread_that_aborts, NULL) == 0)
 			pause();
 		if (own)

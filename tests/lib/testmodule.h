@@ -165,6 +165,17 @@ static uint64_t value(const char *name, const char *labels, int part)
 	return sum;
 }
 
+/* fork(2), with this name for the child. */
+__attribute__((unused)) static pid_t fork_named(const char *name)
+{
+	pid_t pid = fork();
+
+	cr_assert_geq(pid, 0);
+	if (!pid)
+		prctl(PR_SET_NAME, name);
+	return pid;
+}
+
 #define NOBODY 65534
 
 /* For good: the test goes on as somebody who has these capabilities alone, a bit for each. */
