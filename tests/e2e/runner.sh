@@ -58,6 +58,7 @@ run_tests --
 same "exit code with a bad one" "$CODE" 1
 same "count with a bad one" "$LAST" "2 passed, 1 failed, 1 skipped"
 contains "the log of a bad one" "$OUT" 'here is why'
+contains "it once more at the end" "$(tail -n 3 <<<"$OUT" | tr '\n' ' ')" '^FAIL unit/bad.sh .*here is why'
 contains "the code of a bad one" "$OUT" 'FAIL unit/bad.sh .*exit code 3'
 run_tests -- unit/good
 same "one by its name" "$LAST" "1 passed, 0 failed"

@@ -133,6 +133,11 @@ count()
 {
 	grep -c "^$1 " "$RESULTS"
 }
+# Once more at the end, where who reads only that finds it.
+sed -n 's/^FAIL //p' "$RESULTS" | while read -r name; do
+	echo "FAIL $name"
+	tail -n 6 "$B/check/${name//\//-}.log" | cut -c 1-300 | sed 's/^/     | /'
+done
 passed=$(count ok) failed=$(count FAIL) skipped=$(count skip)
 if [ $((passed + failed + skipped)) = 0 ]; then
 	echo "no test is called '$PATTERN'" >&2
