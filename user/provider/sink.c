@@ -33,17 +33,19 @@ static uint64_t shape_of(uint64_t hash, uint8_t type)
 	return (hash & ~1ull) | (type == METRIC_COUNTER);
 }
 
-static int grow(struct sink *k)
+/* Without memory the arrays have room for the lesser of both numbers. */
+static int resize(struct sink *k, size_t capacity)
 {
 	uint64_t **arrays[] = {&k->group->values, &k->next, &k->shape};
-	size_t capacity = k->capacity ? 2 * k->capacity : 64;
 
+	if (capacity < k->capacity)
+		k->capacity = capacity;
 	for (size_t i = 0; i < 3; i++) {
-		uint64_t *grown = reallocarray(*arrays[i], capacity, sizeof(uint64_t));
+		uint64_t *resized = reallocarray(*arrays[i], capacity, sizeof(uint64_t));
 
-		if (!grown)
+		if (!resized)
 			return -ENOMEM;
-		*arrays[i] = grown;
+		*arrays[i] = resized;
 	}
 	k->capacity = capacity;
 	return 0;
@@ -84,7 +86,7 @@ static int add_series(struct sink *k, const struct sink_metric *m, const struct 
 	int err = k->n == SINK_SERIES_MAX ? -E2BIG : 0;
 
 	if (!err && k->n == k->capacity)
-		err = grow(k);
+		err = resize(k, k->capacity ? 2 * k->capacity : 8);
 	return err ? err : add_labelled(&k->group->schema, &s, k->common, labels);
 }
 
@@ -227,6 +229,8 @@ static int build_group(struct sink *k, const char *name, sink_walk_fn walk, void
 		.interval_ms = k->interval_ms, .start_ns = k->start_ns, .group = group};
 	g->version++;
 	err = walk_once(k, true, walk, arg);
+	if (!err) /* most stay as they are */
+		err = resize(k, k->n);
 	if (err)
 		schema_release(&g->schema);
 	return err;
