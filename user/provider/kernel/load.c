@@ -230,6 +230,23 @@ static void name_copy(char *to, const char *from, const char *prefix, size_t siz
 	to[i] = '\0';
 }
 
+/* A copy that takes no more room than its texts do. */
+static char **pack_names(char *const *names, uint32_t n)
+{
+	size_t size = n * sizeof(*names);
+	char **packed, *to;
+
+	for (uint32_t i = 0; i < n; i++)
+		size += strlen(names[i]) + 1;
+	packed = malloc(size);
+	to = (char *)(packed + n);
+	for (uint32_t i = 0; packed && i < n; i++) {
+		packed[i] = to;
+		to = stpcpy(to, names[i]) + 1;
+	}
+	return packed;
+}
+
 int load_enum_names(const char *type, const char *prefix, uint32_t n, char ***ret)
 {
 	enum { SIZE = 64 };
@@ -252,8 +269,9 @@ int load_enum_names(const char *type, const char *prefix, uint32_t n, char ***re
 	btf__free(btf);
 	if (!names)
 		return t ? -ENOMEM : -EOPNOTSUPP;
-	*ret = names;
-	return 0;
+	*ret = pack_names(names, n);
+	free(names);
+	return *ret ? 0 : -ENOMEM;
 }
 
 int load_map_view(const struct bpf_map *map, size_t size, const void **ret)
