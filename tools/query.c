@@ -3,9 +3,11 @@
 #include "tools/query.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "tools/histdir.h"
+#include "tools/ringhist.h"
 #include "tools/timearg.h"
 #include "user/lib/conf.h"
 #include "user/lib/util.h"
@@ -107,8 +109,25 @@ int query_load(struct history *h, const struct pick *pick, const struct window_s
 	return 0;
 }
 
-int query_open(const char *dir, const char *selector, struct history **ret_history,
-	struct picks *ret_picks, struct errmsg *e)
+struct query_source query_source_new(void)
+{
+	return (struct query_source){.dir = strdup(histdir_default())};
+}
+
+void query_source_release(struct query_source *s)
+{
+	free(s->dir);
+	free(s->ring);
+	*s = (struct query_source){0};
+}
+
+const char *query_source_name(const struct query_source *s)
+{
+	return s->ring ? s->ring : s->dir;
+}
+
+int query_open(const struct query_source *source, const char *selector,
+	struct history **ret_history, struct picks *ret_picks, struct errmsg *e)
 {
 	struct selector sel = {0};
 	struct picks picks = {0};
@@ -116,7 +135,8 @@ int query_open(const char *dir, const char *selector, struct history **ret_histo
 	int err = selector ? selector_parse(selector, &sel, e) : 0;
 
 	if (!err)
-		err = histdir_open(dir, HISTDIR_OPTIONS, &h, e);
+		err = source->ring ? ringhist_open(source->ring, &h, e)
+				   : histdir_open(source->dir, HISTDIR_OPTIONS, &h, e);
 	if (err)
 		goto out;
 	err = picks_select(h, selector ? &sel : NULL, &picks);
@@ -124,7 +144,7 @@ int query_open(const char *dir, const char *selector, struct history **ret_histo
 		err_set(e, err, "out of memory");
 	else if (selector && !picks.n)
 		err = err_set(e, -ENOENT, "%s: no series matches '%.200s'; 'tally ls' lists them",
-			dir, selector);
+			query_source_name(source), selector);
 	if (err) {
 		history_close(h);
 		goto out;

@@ -6,6 +6,25 @@
 #include "tools/picks.h"
 #include "tools/window.h"
 
+/* What is read: the ring if that was given, else the history. */
+struct query_source {
+	char *dir, *ring;
+};
+
+#define QUERY_SOURCE_OPTIONS(source)                                                             \
+	{"dir", CONF_STRING, &(source).dir, "DIR", "the history"},                               \
+	{                                                                                        \
+		"from-ring", CONF_STRING, &(source).ring, "PATH",                                \
+			"read a provider's ring instead: its state directory, or a file of the " \
+			"ring"                                                                   \
+	}
+
+/* The default history. */
+struct query_source query_source_new(void);
+void query_source_release(struct query_source *s);
+/* Of what is read, for messages. */
+const char *query_source_name(const struct query_source *s);
+
 /* Texts as typed; NULL where nothing was. */
 struct query_range {
 	char *from, *to, *step;
@@ -25,9 +44,9 @@ int query_resolve(const struct query_range *range, const struct picks *picks, en
  */
 int query_load(struct history *h, const struct pick *pick, const struct window_spec *spec,
 	struct points *ret, bool *damaged);
-/* Opens the history and selects; selector text NULL is all. -ENOENT with a message if none matches. */
-int query_open(const char *dir, const char *selector, struct history **ret_history,
-	struct picks *ret_picks, struct errmsg *e);
+/* Opens what is to be read and selects; selector text NULL is all. -ENOENT with a message if none matches. */
+int query_open(const struct query_source *source, const char *selector,
+	struct history **ret_history, struct picks *ret_picks, struct errmsg *e);
 /* -EINVAL with a message if there is no bucket of a histogram among the picks. */
 int query_need_buckets(const struct picks *picks, struct errmsg *e);
 /* Takes gauges out, which have no rate. -EINVAL with a message if nothing is left. */

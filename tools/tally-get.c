@@ -11,7 +11,7 @@
 #include "tools/query.h"
 
 struct get_args {
-	char *dir;
+	struct query_source source;
 	struct query_range range;
 	bool rate, increase, cumulative, sum, latest, json, csv;
 	char *quantile; /* NULL: none */
@@ -259,7 +259,9 @@ static int prepare(struct getter *g, struct picks *picks, struct errmsg *e)
 		err = picks_newest(g->h, picks);
 		if (!err)
 			err = picks_newest_search(g->h, picks);
-		return err ? err_set(e, err, "%s: %s", g->args->dir, strerror(-err)) : 0;
+		return err ? err_set(e, err, "%s: %s", query_source_name(&g->args->source),
+				     strerror(-err))
+			   : 0;
 	}
 	if (mode != WINDOW_VALUE)
 		err = query_keep_counters(picks, e);
@@ -270,7 +272,7 @@ static int run(const struct get_args *args, const char *selector, struct errmsg 
 {
 	struct getter g = {.args = args};
 	struct picks picks = {0};
-	int err = query_open(args->dir, selector, &g.h, &picks, e);
+	int err = query_open(&args->source, selector, &g.h, &picks, e);
 
 	if (err)
 		return err;
@@ -287,10 +289,11 @@ static int run(const struct get_args *args, const char *selector, struct errmsg 
 	if (!err)
 		err = emit_end(&g.emit);
 	if (err)
-		err_set(e, err, "%s: %s", args->dir, strerror(-err));
+		err_set(e, err, "%s: %s", query_source_name(&args->source), strerror(-err));
 	else if (g.damaged)
 		err = err_set(e, -EBADMSG,
-			"%s: damaged blocks were left out; 'tally check' lists them", args->dir);
+			"%s: damaged blocks were left out; 'tally check' lists them",
+			query_source_name(&args->source));
 	else if (!g.points && !args->json && !args->csv)
 		fputs("tally: no samples in this range; 'tally ls --nodes' tells from when to when "
 		      "there are some\n",
@@ -303,9 +306,9 @@ out:
 
 int cmd_get(int argc, char **argv)
 {
-	struct get_args a = {.dir = strdup(histdir_default())};
+	struct get_args a = {.source = query_source_new()};
 	const struct conf_option options[] = {
-		{"dir", CONF_STRING, &a.dir, "DIR", "the history"},
+		QUERY_SOURCE_OPTIONS(a.source),
 		{"latest", CONF_BOOL, &a.latest, NULL, "the newest value of each series"},
 		{"rate", CONF_BOOL, &a.rate, NULL, "per second, of counters"},
 		{"increase", CONF_BOOL, &a.increase, NULL, "exact increase, of counters"},
@@ -338,7 +341,7 @@ int cmd_get(int argc, char **argv)
 		if (err)
 			code = tally_fail(err, &e);
 	}
-	free(a.dir);
+	query_source_release(&a.source);
 	free(a.range.from);
 	free(a.range.to);
 	free(a.range.step);

@@ -15,7 +15,7 @@
 #define FINGERPRINT_SHOWN 8
 
 struct ls_args {
-	char *dir;
+	struct query_source source;
 	bool nodes, json;
 };
 
@@ -153,7 +153,7 @@ static int run(const struct ls_args *a, const char *pattern, struct errmsg *e)
 	bool nodes = a->nodes || !pattern, series = !a->nodes;
 	struct picks picks = {0};
 	struct history *h;
-	int err = query_open(a->dir, pattern, &h, &picks, e);
+	int err = query_open(&a->source, pattern, &h, &picks, e);
 
 	if (err)
 		return err;
@@ -164,7 +164,7 @@ static int run(const struct ls_args *a, const char *pattern, struct errmsg *e)
 	else if (!err)
 		err = print_tables(h, &picks, nodes, series);
 	if (err)
-		err_set(e, err, "%s: %s", a->dir, strerror(-err));
+		err_set(e, err, "%s: %s", query_source_name(&a->source), strerror(-err));
 	picks_release(&picks);
 	history_close(h);
 	return err;
@@ -172,9 +172,9 @@ static int run(const struct ls_args *a, const char *pattern, struct errmsg *e)
 
 int cmd_ls(int argc, char **argv)
 {
-	struct ls_args a = {.dir = strdup(histdir_default())};
+	struct ls_args a = {.source = query_source_new()};
 	const struct conf_option options[] = {
-		{"dir", CONF_STRING, &a.dir, "DIR", "the history"},
+		QUERY_SOURCE_OPTIONS(a.source),
 		{"nodes", CONF_BOOL, &a.nodes, NULL, "nodes only"},
 		{"json", CONF_BOOL, &a.json, NULL, "print JSON"},
 		{0},
@@ -197,6 +197,6 @@ int cmd_ls(int argc, char **argv)
 		if (err)
 			code = tally_fail(err, &e);
 	}
-	free(a.dir);
+	query_source_release(&a.source);
 	return code;
 }

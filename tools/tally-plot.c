@@ -19,7 +19,8 @@
 #define DEFAULT_ROWS    20
 
 struct plot_args {
-	char *dir, *png, *size, *title, *colour;
+	struct query_source source;
+	char *png, *size, *title, *colour;
 	struct query_range range;
 	uint32_t width, height;
 	bool rate, increase;
@@ -226,12 +227,13 @@ static int draw(struct history *h, const struct plot_args *a, const struct picks
 	if (!err)
 		err = fill_plot(&plot, a, picks, spec, all, n);
 	if (err)
-		err_set(e, err, "%s: %s", a->dir, strerror(-err));
+		err_set(e, err, "%s: %s", query_source_name(&a->source), strerror(-err));
 	else
 		err = render(&plot, a, e);
 	if (!err && damaged)
 		err = err_set(e, -EBADMSG,
-			"%s: damaged blocks were left out; 'tally check' lists them", a->dir);
+			"%s: damaged blocks were left out; 'tally check' lists them",
+			query_source_name(&a->source));
 	for (size_t i = 0; i < n; i++)
 		points_release(&all[i].points);
 	plot_release(&plot);
@@ -246,7 +248,7 @@ static int run(const struct plot_args *a, const char *selector, struct errmsg *e
 	struct picks picks = {0};
 	struct window_spec spec;
 	struct history *h;
-	int err = query_open(a->dir, selector, &h, &picks, e);
+	int err = query_open(&a->source, selector, &h, &picks, e);
 
 	if (err)
 		return err;
@@ -263,12 +265,12 @@ static int run(const struct plot_args *a, const char *selector, struct errmsg *e
 
 int cmd_plot(int argc, char **argv)
 {
-	struct plot_args a = {.dir = strdup(histdir_default()),
+	struct plot_args a = {.source = query_source_new(),
 		.colour = strdup("auto"),
 		.png_width = 900,
 		.png_height = 300};
 	const struct conf_option options[] = {
-		{"dir", CONF_STRING, &a.dir, "DIR", "the history"},
+		QUERY_SOURCE_OPTIONS(a.source),
 		{"rate", CONF_BOOL, &a.rate, NULL, "per second, of counters"},
 		{"increase", CONF_BOOL, &a.increase, NULL, "increase, of counters"},
 		{"from", CONF_STRING, &a.range.from, "TIME", QUERY_HELP_FROM},
@@ -302,7 +304,7 @@ int cmd_plot(int argc, char **argv)
 		if (err)
 			code = tally_fail(err, &e);
 	}
-	free(a.dir);
+	query_source_release(&a.source);
 	free(a.size);
 	free(a.title);
 	free(a.colour);
