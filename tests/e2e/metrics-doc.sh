@@ -96,7 +96,7 @@ put $v2/memory.events 'low 0\nhigh 0\nmax 0\noom 0\noom_kill 0'
 put $v2/memory.stat 'anon 1\nfile 1\npgfault 1\npgmajfault 0'
 put $v2/io.stat '8:0 rbytes=1 wbytes=0 rios=1 wios=0'
 put $v2/pids.current 1
-for what in cpu memory io; do
+for what in cpu memory io irq; do
 	put $v2/$what.pressure "$pressure"
 done
 is_on_page version2 cgroup 28 --cgroup-dir "$T/v2"

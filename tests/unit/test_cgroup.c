@@ -132,6 +132,7 @@ Test(cgroup, version_2, .init = setup, .fini = teardown)
 	put("a.slice/b.service/cpu.pressure",
 		"some avg10=0.00 avg60=0.00 avg300=0.00 total=1500000\n"
 		"full avg10=0.00 avg60=0.00 avg300=0.00 total=2\n");
+	put("a.slice/b.service/irq.pressure", "full avg10=0.00 avg60=0.00 avg300=0.00 total=31\n");
 	open_producer(0);
 	poll_ok();
 	expect("cgroup_cpu_seconds_total{cgroup=\"/a.slice\"}", "0.000009");
@@ -152,6 +153,8 @@ Test(cgroup, version_2, .init = setup, .fini = teardown)
 	expect("cgroup_io_operations_total{" A ",device=\"999:7\",op=\"discard\"" U "}", "6");
 	expect("cgroup_tasks{" A U "}", "17");
 	expect("cgroup_pressure_seconds_total{" A ",kind=\"some\",resource=\"cpu\"" U "}", "1.5");
+	expect("cgroup_pressure_seconds_total{" A ",kind=\"full\",resource=\"irq\"" U "}",
+		"0.000031");
 	expect("cgroup_groups{state=\"alive\"}", "2");
 	expect("cgroup_groups{state=\"over_limit\"}", "0");
 }

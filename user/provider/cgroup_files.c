@@ -274,6 +274,8 @@ static const struct cgroup_key pressure_memory[] = {
 	{NULL, &pressure_seconds, "resource", "memory"}, {NULL}};
 static const struct cgroup_key pressure_io[] = {
 	{NULL, &pressure_seconds, "resource", "io"}, {NULL}};
+static const struct cgroup_key pressure_irq[] = {
+	{NULL, &pressure_seconds, "resource", "irq"}, {NULL}};
 
 static int walk_pressure(struct proc_text t, struct sink *k, const struct cgroup_file *file)
 {
@@ -291,6 +293,7 @@ const struct cgroup_file cgroup_files_v2[] = {
 	{"", "cpu.pressure", walk_pressure, pressure_cpu, "kind", .slow = true},
 	{"", "memory.pressure", walk_pressure, pressure_memory, "kind", .slow = true},
 	{"", "io.pressure", walk_pressure, pressure_io, "kind", .slow = true},
+	{"", "irq.pressure", walk_pressure, pressure_irq, "kind", .slow = true},
 	{NULL},
 };
 
@@ -310,5 +313,6 @@ const struct cgroup_file cgroup_files_v1[] = {
 	{"unified", "cpu.pressure", walk_pressure, pressure_cpu, "kind", .slow = true},
 	{"unified", "memory.pressure", walk_pressure, pressure_memory, "kind", .slow = true},
 	{"unified", "io.pressure", walk_pressure, pressure_io, "kind", .slow = true},
+	{"unified", "irq.pressure", walk_pressure, pressure_irq, "kind", .slow = true},
 	{NULL},
 };
