@@ -132,8 +132,12 @@ static const struct sink_metric memory_amounts[2] = {
 	{"numa_memory_*_bytes", "bytes",
 		"* of a node's meminfo (node_exporter: node_memory_numa_*)", METRIC_GAUGE}};
 static const struct sink_metric memory_huge_pages[2] = {
-	{"memory_huge_pages", "", "Huge pages of the default size, by state", METRIC_GAUGE},
-	{"numa_memory_huge_pages", "", "Huge pages of a node of the default size, by state",
+	{"memory_huge_pages", "",
+		"Huge pages of the default size, by state (node_exporter: node_memory_HugePages_*)",
+		METRIC_GAUGE},
+	{"numa_memory_huge_pages", "",
+		"Huge pages of a node of the default size, by state (node_exporter: "
+		"node_memory_numa_HugePages_*)",
 		METRIC_GAUGE}};
 
 void proc_describe_memory(struct describer *d, bool of_node, const char *file)
@@ -351,7 +355,8 @@ static const struct sink_metric loads[] = {
 		"node_load15)",
 		METRIC_GAUGE, -2},
 };
-static const struct sink_metric threads = {"threads", "", "Threads that exist", METRIC_GAUGE};
+static const struct sink_metric threads = {
+	"threads", "", "Threads that exist (node_exporter: node_processes_threads)", METRIC_GAUGE};
 
 static void describe_loadavg(struct describer *d, const char *file)
 {
