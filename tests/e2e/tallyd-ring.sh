@@ -98,6 +98,7 @@ if [ "$(id -u)" = 0 ]; then
 	contains "groups" "$status" '^Groups:[[:space:]]*$'
 	contains "capabilities" "$status" '^CapEff:.0+$'
 	contains "capabilities" "$status" '^CapPrm:.0+$'
+	contains "capabilities" "$status" '^CapBnd:.0+$'
 	contains "no new privileges" "$status" '^NoNewPrivs:.1$'
 	sleep 0.5
 	stop dropped

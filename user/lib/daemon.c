@@ -70,10 +70,18 @@ static int daemon_check_dropped(const struct daemon_user *u)
 	return u->uid && !setresuid(0, 0, 0) ? -EPERM : 0;
 }
 
+/* Not even a program with file capabilities could give any back. Root in a container may not be allowed to. */
+static void daemon_empty_bounding_set(void)
+{
+	for (int cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
+		prctl(PR_CAPBSET_DROP, cap, 0, 0, 0);
+}
+
 int daemon_become(const struct daemon_user *u, struct errmsg *e)
 {
 	int rc = 0;
 
+	daemon_empty_bounding_set();
 	if (setgroups(0, NULL) || setresgid(u->gid, u->gid, u->gid) ||
 		setresuid(u->uid, u->uid, u->uid) || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 		rc = -errno;
