@@ -73,6 +73,20 @@ sent_grow()
 	[ "$(newest "$1" 'bpf_program_runs_total{program="tally_cgroup_transmit"}')" -gt "$2" ]
 }
 
+# has_no_privilege PID: none of its threads
+has_no_privilege()
+{
+	local status set
+	for status in /proc/"$1"/task/*/status; do
+		status=$(cat "$status")
+		for set in CapInh CapPrm CapEff CapAmb; do
+			contains "$set" "$status" "^$set:.0+$"
+		done
+		contains "no new privileges" "$status" '^NoNewPrivs:.1$'
+		contains "user" "$status" "^Uid:.$(id -u nobody)"
+	done
+}
+
 chmod 755 "$T"
 objects >"$T/before"
 for end in stop kill9; do
@@ -80,14 +94,9 @@ for end in stop kill9; do
 	start_nobody "$name" "$BPF,$NET_ADMIN"
 	pid=$(pid_of "$name")
 	contains "the producers that are open" "$(cat "$T/$name.log")" " $COUNT producers,"
-	status=$(cat "/proc/$pid/status")
-	for set in CapInh CapPrm CapEff CapAmb; do
-		contains "$set" "$status" "^$set:.0+$"
-	done
-	contains "no new privileges" "$status" '^NoNewPrivs:.1$'
-	contains "user" "$status" "^Uid:.$(id -u nobody)"
+	has_no_privilege "$pid"
 	objects_since "$T/before" >"$T/of-it"
-	for kind in prog map; do
+	for kind in prog map link; do
 		grep -q "^$kind " "$T/of-it" || fail "no $kind of its own in the kernel"
 	done
 	wait_until 10 "a first snapshot" switches_grow "$name" 0
@@ -108,7 +117,8 @@ contains "what is lacking" "$(grep 'producer cgroup_net is left out' "$T/no-net-
 	'CAP_NET_ADMIN is missing'
 contains "the others" "$(cat "$T/no-net-admin.log")" " $((COUNT - 1)) producers,"
 wait_until 10 "the others to count" switches_grow no-net-admin 0
-stop no-net-admin
+has_no_privilege "$(pid_of no-net-admin)"
+kill9 no-net-admin
 wait_until 10 "nothing stays" none_since "$T/before"
 
 # Without them every module is left out, and says what is missing; the provider goes on.
