@@ -252,8 +252,9 @@ static struct usage tree_usage(pid_t first)
 /* What happens each second while a collector is measured; NULL: nothing. */
 typedef void (*each_second_fn)(void);
 
-/* CPU time of a second, which is one poll, in ms; and how often any thread slept. */
-static double measure_cpu(struct bench *b, pid_t pid, const char *who, each_second_fn each_second)
+/* CPU time of a second, which is one poll, in ms; and how often any thread slept: at most so often, 0: no limit. */
+static double measure_cpu(
+	struct bench *b, pid_t pid, const char *who, each_second_fn each_second, double sleeps)
 {
 	double cpu[WINDOWS], switches[WINDOWS];
 	struct usage before;
@@ -276,6 +277,8 @@ static double measure_cpu(struct bench *b, pid_t pid, const char *who, each_seco
 	}
 	snprintf(name, sizeof(name), "%s: sleeps a second", who);
 	bench_samples(b, name, "", switches, WINDOWS);
+	if (sleeps > 0)
+		bench_at_most(b, sleeps);
 	snprintf(name, sizeof(name), "%s: CPU time of a poll", who);
 	return bench_samples(b, name, "ms", cpu, WINDOWS);
 }
@@ -398,7 +401,7 @@ static int measure_system(struct bench *b)
 	pid = start_tallyd("system", "", state, seg);
 	if (!pid)
 		return 1;
-	ms = measure_cpu(b, pid, who, NULL);
+	ms = measure_cpu(b, pid, who, NULL, 1.1);
 	measure_memory(b, pid, who, 0);
 	measure_sample(b, who, ms, series_of(state));
 	bench_at_most(b, 0.4);
@@ -419,7 +422,7 @@ static int measure_counters(struct bench *b)
 	if (!pid)
 		return 1;
 	ring = number_of("du -sb --apparent-size '%s/ring' | cut -f 1", state);
-	ms = measure_cpu(b, pid, who, count_something);
+	ms = measure_cpu(b, pid, who, count_something, 1.1);
 	bench_at_most(b, 0.5);
 	limit_memory(b, pid, who);
 	series = series_of(state);
@@ -472,7 +475,7 @@ static int measure_link(struct bench *b)
 		end(g);
 		return 1;
 	}
-	measure_cpu(b, pid, who, count_something);
+	measure_cpu(b, pid, who, count_something, 0);
 	limit_memory(b, pid, who);
 	end(pid);
 	end(g);
@@ -502,7 +505,7 @@ static int measure_pcp(struct bench *b)
 		return 1;
 	}
 	fclose(f);
-	measure_sample(b, who, measure_cpu(b, pmcd, who, NULL), values);
+	measure_sample(b, who, measure_cpu(b, pmcd, who, NULL, 0), values);
 	measure_memory(b, pmcd, who, 0);
 	kill(pmcd, SIGTERM);
 	end(pid);
@@ -555,7 +558,7 @@ static int measure_node_exporter(struct bench *b)
 		end(pid);
 		return 1;
 	}
-	ms = measure_cpu(b, pid, who, scrape_once);
+	ms = measure_cpu(b, pid, who, scrape_once, 0);
 	measure_sample(b, who, ms, number_of("curl -s '%s' | grep -vc '^#'", scrape));
 	measure_memory(b, pid, who, 0);
 	end(pid);
@@ -603,7 +606,7 @@ static int measure_netdata(struct bench *b)
 		return 1;
 	}
 	sleep(10); /* its plug-ins start one after the other */
-	ms = measure_cpu(b, pid, who, NULL);
+	ms = measure_cpu(b, pid, who, NULL, 0);
 	measure_sample(b, who, ms,
 		number_of("curl -s 'http://127.0.0.1:%d/api/v1/allmetrics?format=prometheus' | "
 			  "grep -vc '^#'",
