@@ -568,8 +568,7 @@ static void measure_alone(struct bench *b, const struct producer_ops *ops)
 	add_module(&set, ops);
 	for (size_t i = 0; set.n && i < WORKS; i++) {
 		measure(b, &set, &works[i], false);
-		if (ops == &module_cgroup_sched.ops &&
-			works[i].once == pipe_round_trip)
+		if (ops == &module_cgroup_sched.ops && works[i].once == pipe_round_trip)
 			bench_at_most(b, 6); /* it has a limit of its own */
 	}
 	snprintf(sampled, sizeof(sampled), "%s, sampled", ops->name);
