@@ -25,14 +25,27 @@ no_links()
 	[ "$(links)" = 0 ]
 }
 
+has_links()
+{
+	[ "$(links)" -gt 0 ]
+}
+
+# counts_more MILLIONTHS: than those of its runs
+counts_more()
+{
+	[ "$(micros 'bpf_program_runs_total{program="tally_sys_enter"}')" -gt "$1" ]
+}
+
 must_fail 2 "$B/bin/tallyd" --budget=101 --once
 start_tallyd tallyd --interval 100ms --producers syscalls,proc,self --budget $PERCENT
 started=$(date +%s%N)
 HELD='tallyd_producer_holds_total{producer="syscalls"}'
 wait_until 5 "first figures" own_is "$HELD" 0
 within "links" "$(links)" 2 2
+storm=()
 for _ in $(seq "$(nproc)"); do
 	dd if=/dev/zero of=/dev/null bs=1 count=1G 2>/dev/null &
+	storm+=($!)
 	on_exit "kill $! 2>/dev/null"
 done
 wait_until 30 "the storm to be over the budget" own_is "$HELD" 1
@@ -57,4 +70,12 @@ grep -Eq '^syscalls .*held [0-9]+ %, sampled [0-9]+ %$' "$T/cost.txt" || fail "t
 polls=$(own 'tallyd_producer_polls_total{producer="proc"}')
 sleep 1
 [ "$(own 'tallyd_producer_polls_total{producer="proc"}')" -gt "$polls" ] || fail "proc is not asked any more"
+
+# When it can pay again, nobody has to do anything, though no privilege is left to attach with.
+calls=$(micros 'bpf_program_runs_total{program="tally_sys_enter"}')
+kill "${storm[@]}"
+contains "capabilities" "$(cat "/proc/$(pid_of tallyd)/status")" '^CapEff:.0+$'
+wait_until $((2 * SPAN_S)) "its programs to be attached again" has_links
+within "links then" "$(links)" 2 2
+wait_until 5 "them to count again" counts_more "$calls"
 pass
