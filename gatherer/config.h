@@ -18,7 +18,7 @@ struct gatherer_config {
 	char **provider_intervals;
 	uint64_t interval_ns, poll_timeout_ns, sync_interval_ns, head_bytes, head_age_ns;
 	uint32_t max_providers;
-	bool foreground, print_furl;
+	bool foreground, check_config, print_furl;
 	enum diag_level level;
 	char history_dir[4096], key_file[4096], furl_path[4096];
 };

@@ -383,6 +383,26 @@ static int run_print_furl(const struct gatherer_config *cfg, struct errmsg *e)
 	return rc;
 }
 
+/* The options have been checked when this is called. Without a furl one will be made. */
+static int run_check_config(const struct gatherer_config *cfg, struct errmsg *e)
+{
+	struct furl f;
+	int rc = furl_read_file(cfg->furl_path, &f, e);
+
+	explicit_bzero(&f, sizeof(f));
+	if (rc && rc != -ENOENT)
+		return rc;
+	puts("the configuration is good");
+	return fflush(stdout) ? err_set(e, -EIO, "can't write to standard output") : 0;
+}
+
+static int run_as_asked(struct program *p, struct errmsg *e)
+{
+	if (p->cfg.check_config)
+		return run_check_config(&p->cfg, e);
+	return p->cfg.print_furl ? run_print_furl(&p->cfg, e) : run(p, e);
+}
+
 int main(int argc, char **argv)
 {
 	static struct program p;
@@ -397,7 +417,7 @@ int main(int argc, char **argv)
 		return CONF_EXIT_OK;
 	if (!rc) {
 		diag_init("tally-gatherer", p.cfg.level);
-		rc = p.cfg.print_furl ? run_print_furl(&p.cfg, &e) : run(&p, &e);
+		rc = run_as_asked(&p, &e);
 	}
 	config_release(&p.cfg);
 	if (!rc)

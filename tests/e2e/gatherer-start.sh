@@ -26,6 +26,12 @@ must_fail 1 "$GATHERER" --data-dir "$G" --print-furl
 contains "no furl yet" "$(cat "$T/out")" "no furl in $FURL yet: start the gatherer once"
 [ ! -e "$G" ] || fail "--print-furl made the data directory"
 
+same "--check-config" "$("$GATHERER" --data-dir "$G" --check-config)" "the configuration is good"
+[ ! -e "$G" ] || fail "--check-config made the data directory"
+printf '[tally-gatherer]\ninterval = 1ms\n' >"$T/gatherer.conf"
+must_fail 2 "$GATHERER" --data-dir "$G" --check-config --config "$T/gatherer.conf"
+contains "a bad one" "$(cat "$T/out")" 'gatherer.conf:2: .*interval'
+
 start_gatherer --advertise gatherer.example.org:7411
 secret=$(sed 's#.*/##' "$FURL")
 contains "where the furl is" "$(cat "$T/gatherer.log")" "the furl for providers is in $FURL"

@@ -15,6 +15,8 @@ refused()
 	contains "where" "$(cat "$T/out")" "$conf:$1: "
 	contains "what" "$(cat "$T/out")" "$2"
 	[ ! -e "$T/state" ] || fail "a refused configuration made the state directory"
+	must_fail 2 "$B/bin/tallyd" --check-config --config "$conf"
+	contains "what is found before" "$(cat "$T/out")" "$2"
 }
 
 refused 2 "did you mean 'interval'" <<<$'[tallyd]\nintervall = 1s'
@@ -60,6 +62,12 @@ interval = 1h
 user = $(id -un)
 producers = self
 END
+same "a good one" "$("$B/bin/tallyd" --check-config --config "$conf")" \
+	"the configuration is good; there is no furl in $T/none"
+[ ! -e "$T/state" ] || fail "--check-config made the state directory"
+(umask 077 && echo tally://x >"$T/bad-furl")
+must_fail 1 "$B/bin/tallyd" --check-config --config "$conf" --furl-file "$T/bad-furl"
+contains "a bad furl" "$(cat "$T/out")" "bad-furl: furl: no fingerprint"
 start one "$B/bin/tallyd" --foreground --config "$conf"
 wait_log one 'ready: node from-file,.* 1 producers'
 stop one

@@ -39,7 +39,7 @@ struct options {
 		*name, *log_level;
 	char **producers;
 	uint64_t interval_ns, ring_size, link_backoff_ns, top, cgroup_limit, budget;
-	bool foreground, once;
+	bool foreground, once, check_config;
 };
 
 struct daemon {
@@ -146,6 +146,9 @@ static int read_options(struct options *o, int argc, char **argv, int *ret_first
 			"longest pause between attempts to connect; 60s by default"},
 		{"foreground", CONF_BOOL, &o->foreground, NULL,
 			"don't go to the background when ready", .only_cli = true},
+		{"check-config", CONF_BOOL, &o->check_config, NULL,
+			"say whether options, configuration file and furl are good, and exit",
+			.only_cli = true},
 		{"once", CONF_BOOL, &o->once, NULL,
 			"print one snapshot (of PRODUCER) and exit; nothing is written",
 			.only_cli = true},
@@ -211,6 +214,20 @@ static int print_once(const struct options *o, char **names, struct errmsg *e)
 	if (err >= 0 && fflush(stdout))
 		err = err_set(e, -errno, "standard output: %s", strerror(errno));
 	return err < 0 ? err : 0;
+}
+
+/* The options have been checked when this is called. */
+static int check_config(const struct options *o, struct errmsg *e)
+{
+	struct furl furl;
+	int err = furl_read_file(o->furl_file, &furl, e);
+
+	explicit_bzero(&furl, sizeof(furl));
+	if (err && err != -ENOENT)
+		return err;
+	printf("the configuration is good; %s %s\n", err ? "there is no furl in" : "the furl is in",
+		o->furl_file);
+	return fflush(stdout) ? err_set(e, -errno, "standard output: %s", strerror(errno)) : 0;
 }
 
 /* --- start ----------------------------------------------------------------------------------- */
@@ -430,7 +447,10 @@ int main(int argc, char **argv)
 		goto out;
 	conf_parse_level(d.opt.log_level, &level);
 	diag_init("tallyd", level);
-	err = d.opt.once ? print_once(&d.opt, argv + first, &e) : serve(&d, &e);
+	if (d.opt.check_config)
+		err = check_config(&d.opt, &e);
+	else
+		err = d.opt.once ? print_once(&d.opt, argv + first, &e) : serve(&d, &e);
 out:
 	if (err < 0)
 		diag_error("%s", e.text[0] ? e.text : strerror(-err));
