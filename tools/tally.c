@@ -13,6 +13,7 @@ static const struct command {
 	{"live", "counters of running programs, straight from their segments", cmd_live},
 	{"ended", "processes that ended last, from the provider of this machine", cmd_ended},
 	{"cost", "what the provider of this machine costs, by producer and BPF program", cmd_cost},
+	{"doctor", "what is wrong with the provider and gatherer of this machine", cmd_doctor},
 	{"ls", "nodes and series in a history", cmd_ls},
 	{"get", "values: newest, raw, by steps, as rates or exact increases", cmd_get},
 	{"plot", "a graph in the terminal or as a PNG picture", cmd_plot},

@@ -15,6 +15,7 @@
 int cmd_live(int argc, char **argv);
 int cmd_ended(int argc, char **argv);
 int cmd_cost(int argc, char **argv);
+int cmd_doctor(int argc, char **argv);
 int cmd_ls(int argc, char **argv);
 int cmd_get(int argc, char **argv);
 int cmd_plot(int argc, char **argv);
