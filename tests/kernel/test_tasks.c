@@ -3,16 +3,22 @@
  * Producer "tasks": the figures of a busy process against those of /proc, what moves in and out of the top,
  * and the sum of all against /proc/stat.
  */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 
 #define OPS_UNDER_TEST            (&producer_tasks)
 #define NEEDS_FIRST_PID_NAMESPACE /* its ids are those */
 #include "tests/lib/testcgroup.h"
+#include "tests/lib/testdisk.h"
 #include "tests/lib/testmodule.h"
 #include "user/provider/kernel/tasks.h"
 
@@ -215,6 +221,235 @@ Test_together(tasks, memory_of_a_process)
 	cr_assert_leq(bytes, held_memory() + (16u << 20));
 }
 
+/* --- a known amount of work ------------------------------------------------------------------------ */
+
+enum { FAULTS = 5000, SLEEPS = 200, SPIN_MS = 400 };
+
+/* What a worker says of its work, in memory that it shares with the test. */
+static struct {
+	struct rusage before, after;
+	uint64_t delay_ns, cpu_ns, wall_ns;
+} * done;
+static void (*half)(void);
+static struct disk disk;
+
+static void fault_pages(void)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE), size = FAULTS * page;
+	char *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (p == MAP_FAILED)
+		abort();
+	madvise(p, size, MADV_NOHUGEPAGE);
+	for (size_t i = 0; i < size; i += page)
+		*(volatile char *)(p + i) = 1;
+	munmap(p, size);
+}
+
+static void sleep_often(void)
+{
+	for (int i = 0; i < SLEEPS; i++)
+		usleep(clocks_are_real() ? 100 : 1000);
+}
+
+static void use_disk(void)
+{
+	move_bytes(&disk);
+}
+
+static void *half_in_thread(void *arg)
+{
+	half();
+	return arg;
+}
+
+/* One half is of a thread that has ended: what it used is still the process's. */
+static void work_and_stop(void)
+{
+	pthread_t t;
+
+	getrusage(RUSAGE_SELF, &done->before);
+	if (pthread_create(&t, NULL, half_in_thread, NULL) || pthread_join(t, NULL))
+		abort();
+	half();
+	getrusage(RUSAGE_SELF, &done->after);
+	raise(SIGSTOP);
+}
+
+/* Has fn done by a process that stops then, so that its figures stand; they are polled. */
+static pid_t start_until_stopped(void (*fn)(void))
+{
+	int status = 0;
+	pid_t pid;
+
+	done = mmap(NULL, sizeof(*done), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	cr_assert_neq(done, MAP_FAILED);
+	poll_producer();
+	pid = start(fn);
+	cr_assert_eq(waitpid(pid, &status, WUNTRACED), pid);
+	cr_assert(WIFSTOPPED(status));
+	poll_after_ms(10);
+	return pid;
+}
+
+/* The nth number after a key at the begin of a line of /proc/PID/FILE. */
+static uint64_t proc_number(pid_t pid, const char *file, const char *key, int nth)
+{
+	char path[64], line[256], *at = NULL;
+	uint64_t n = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, file);
+	f = fopen(path, "r");
+	cr_assert_not_null(f);
+	while (!at && fgets(line, sizeof(line), f))
+		at = strncmp(line, key, strlen(key)) ? NULL : line + strlen(key);
+	fclose(f);
+	cr_assert_not_null(at, "%s: no %s", path, key);
+	while (nth--)
+		n = strtoull(at, &at, 10);
+	return n;
+}
+
+static uint64_t faults(const struct rusage *r)
+{
+	return (uint64_t)(r->ru_minflt + r->ru_majflt);
+}
+
+static uint64_t switches(const struct rusage *r)
+{
+	return (uint64_t)(r->ru_nvcsw + r->ru_nivcsw);
+}
+
+/* To stop after it has asked takes some more. */
+static void check_last(uint64_t ours, uint64_t asked)
+{
+	cr_assert_geq(ours, asked);
+	cr_assert_leq(ours, asked + 20);
+}
+
+Test_together(tasks, known_page_faults)
+{
+	uint64_t made, ours;
+	pid_t pid;
+
+	half = fault_pages;
+	pid = start_until_stopped(work_and_stop);
+	ours = task("task_page_faults", pid);
+	end(pid);
+	made = faults(&done->after) - faults(&done->before);
+	printf("%lu faults, %lu of them for %d pages\n", ours, made, 2 * FAULTS);
+	check_last(ours, faults(&done->after));
+	cr_assert_geq(made, 2 * FAULTS);
+	cr_assert_leq(made, 2 * FAULTS + FAULTS / 10);
+}
+
+Test_together(tasks, known_context_switches)
+{
+	uint64_t made, ours;
+	pid_t pid;
+
+	half = sleep_often;
+	pid = start_until_stopped(work_and_stop);
+	ours = task("task_context_switches", pid);
+	end(pid);
+	made = (uint64_t)(done->after.ru_nvcsw - done->before.ru_nvcsw);
+	printf("%lu switches, %lu of its own will for %d sleeps\n", ours, made, 2 * SLEEPS);
+	check_last(ours, switches(&done->after));
+	cr_assert_geq(made, 2 * SLEEPS);
+	cr_assert_leq(made, 2 * SLEEPS + SLEEPS / 10);
+}
+
+/* Of a disk of the test's own; beside it a process may have to read its own program. */
+Test_together(tasks, known_bytes)
+{
+	uint64_t in, out, proc_in, proc_out;
+	pid_t pid;
+
+	make_space("8m");
+	disk = make_disk(0, DISK_READ);
+	half = use_disk;
+	pid = start_until_stopped(work_and_stop);
+	in = task("task_read_bytes", pid);
+	out = task("task_written_bytes", pid);
+	proc_in = proc_number(pid, "io", "read_bytes:", 1);
+	proc_out = proc_number(pid, "io", "write_bytes:", 1);
+	end(pid);
+	remove_disk(&disk);
+	remove_space();
+	printf("%lu bytes read, %lu written\n", in, out);
+	cr_assert_eq(in, proc_in);
+	cr_assert_eq(out, proc_out);
+	cr_assert_geq(in, 2 * DISK_READ);
+	cr_assert_leq(in, 2 * DISK_READ + DISK_WRITTEN);
+	cr_assert_eq(out, 2 * DISK_WRITTEN);
+}
+
+static void stay_on_first_cpu(void)
+{
+	cpu_set_t one;
+
+	CPU_ZERO(&one);
+	CPU_SET(0, &one);
+	if (sched_setaffinity(0, sizeof(one), &one))
+		abort();
+}
+
+static void spin_on_first_cpu(void)
+{
+	stay_on_first_cpu();
+	spin_for_ever();
+}
+
+static uint64_t delay_ns(pid_t pid)
+{
+	return proc_number(pid, "schedstat", "", 2);
+}
+
+static uint64_t own_cpu_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+	return (uint64_t)t.tv_sec * NSEC_PER_SEC + (uint64_t)t.tv_nsec;
+}
+
+/* Never waits for anything but the CPU: the time that it does not have it is its delay. */
+static void spin_and_stop(void)
+{
+	stay_on_first_cpu();
+	done->delay_ns = delay_ns(getpid());
+	done->cpu_ns = own_cpu_ns();
+	done->wall_ns = clock_monotonic_ns();
+	while (clock_monotonic_ns() - done->wall_ns < SPIN_MS * NSEC_PER_MSEC)
+		;
+	done->cpu_ns = own_cpu_ns() - done->cpu_ns;
+	done->wall_ns = clock_monotonic_ns() - done->wall_ns;
+	raise(SIGSTOP);
+}
+
+Test_together(tasks, known_run_delay)
+{
+	pid_t other = start(spin_on_first_cpu), pid = start_until_stopped(spin_and_stop);
+	uint64_t ours = task("task_run_delay_seconds", pid), theirs = delay_ns(pid), waited, slack;
+
+	end(pid);
+	end(other);
+	waited = done->wall_ns - done->cpu_ns;
+	slack = done->wall_ns / 20;
+	printf("%lu us, %lu since the begin; %lu of %lu us it had no CPU\n", ours / 1000,
+		(ours - done->delay_ns) / 1000, waited / 1000, done->wall_ns / 1000);
+	cr_assert_eq(ours, theirs);
+	cr_assert_gt(ours, done->delay_ns);
+	if (!clocks_are_real())
+		return;
+	cr_assert_geq(waited, done->wall_ns / 4, "the other one was not in its way");
+	cr_assert_geq(ours - done->delay_ns, waited - slack);
+	cr_assert_leq(ours - done->delay_ns, waited + slack);
+}
+
+/* --- the top ---------------------------------------------------------------------------------------- */
+
 /* It leaves the top when it sleeps, comes back, and its counters are never lower than they were. */
 Test(tasks, in_and_out_of_the_top, .init = setup_unless_emulated, .fini = teardown)
 {
@@ -384,4 +619,56 @@ Test(tasks, bounded, .init = setup_unless_emulated, .fini = teardown)
 	cr_assert_geq(value("tasks_processes", NULL, SERIES_VALUE), N);
 	cr_assert_leq(value("tasks_shown", NULL, SERIES_VALUE), TASKS_TOP_DEFAULT * TASKS_CRITERIA);
 	cr_assert_geq(value("tasks_shown", NULL, SERIES_VALUE), TASKS_TOP_DEFAULT);
+}
+
+static int sleep_for_ever(void *arg)
+{
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	for (;;)
+		pause();
+	return arg != NULL;
+}
+
+/* They share the test's memory, so that there can be so many. */
+static void start_many(pid_t *pids, size_t n)
+{
+	enum { STACK = 4096 };
+	char *stacks =
+		mmap(NULL, n * STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	cr_assert_neq(stacks, MAP_FAILED);
+	for (size_t i = 0; i < n; i++) {
+		pids[i] = clone(sleep_for_ever, stacks + (i + 1) * STACK, CLONE_VM | SIGCHLD, NULL);
+		if (pids[i] < 0) {
+			while (i--)
+				end(pids[i]);
+			cr_skip_test("there can't be %zu more processes here", n);
+		}
+	}
+}
+
+/* One that has gone since the poll before keeps its place for another: exact in one of the tries. */
+Test(tasks, more_than_can_be_shown, .init = setup_unless_emulated, .fini = teardown)
+{
+	enum { N = TASKS_TRACKED_MAX + 100 };
+	static pid_t pids[N];
+	uint64_t processes, untracked;
+	int tries = 0;
+
+	poll_producer();
+	cr_assert_eq(value("tasks_untracked", NULL, SERIES_VALUE), 0);
+	start_many(pids, N);
+	do {
+		poll_producer();
+		processes = value("tasks_processes", NULL, SERIES_VALUE);
+		untracked = value("tasks_untracked", NULL, SERIES_VALUE);
+	} while (untracked != processes - TASKS_TRACKED_MAX && ++tries < 50);
+	for (size_t i = 0; i < N; i++)
+		end(pids[i]);
+	printf("%lu of %lu can't be shown, after %d tries\n", untracked, processes, tries);
+	cr_assert_geq(processes, N);
+	cr_assert_eq(untracked, processes - TASKS_TRACKED_MAX);
+	poll_producer();
+	poll_producer();
+	cr_assert_eq(value("tasks_untracked", NULL, SERIES_VALUE), 0);
 }

@@ -99,6 +99,26 @@ static void remove_disk(struct disk *d)
 	close(control);
 }
 
+enum { DISK_READ = 3 << 20, DISK_WRITTEN = 1 << 20 };
+
+/* Reads and writes so many bytes, past the page cache. */
+__attribute__((unused)) static void move_bytes(const struct disk *d)
+{
+	enum { PIECE = 1 << 20 };
+	void *piece;
+
+	if (posix_memalign(&piece, 4096, PIECE))
+		abort();
+	memset(piece, 1, PIECE);
+	for (off_t at = 0; at < DISK_WRITTEN; at += PIECE)
+		if (pwrite(d->fd, piece, PIECE, at) != PIECE)
+			abort();
+	for (off_t at = 0; at < DISK_READ; at += PIECE)
+		if (pread(d->fd, piece, PIECE, at) != PIECE)
+			abort();
+	free(piece);
+}
+
 struct file_system {
 	struct disk disk;
 	char at[48]; /* where it is mounted */
