@@ -16,7 +16,7 @@
 
 #include "tests/lib/testhold.h"
 
-enum { LINES = 64, WRITES = 100, BLOCK = 4096 };
+enum { LINES = 64, WRITES = 100, BLOCK = 4096, TRIES = 10 };
 
 struct interrupt {
 	unsigned number;
@@ -83,12 +83,12 @@ static void work(void)
 	close(fd);
 }
 
-static uint64_t ours(const struct interrupt *i, int part)
+static uint64_t ours(const char *name, const struct interrupt *i, int part)
 {
 	char labels[128];
 
 	snprintf(labels, sizeof(labels), "irq=\"%u\",name=\"%.31s\"", i->number, i->name);
-	return value("hardirq_seconds", labels, part);
+	return value(name, labels, part);
 }
 
 Test_together(hardirq, interrupts_are_those_of_proc)
@@ -99,14 +99,14 @@ Test_together(hardirq, interrupts_are_those_of_proc)
 
 	poll_producer();
 	for (int i = 0; i < n; i++)
-		before[i] = ours(&outer[i], SERIES_BUCKET);
+		before[i] = ours("hardirq_seconds", &outer[i], SERIES_BUCKET);
 	cr_assert_eq(proc_interrupts(inner), n);
 	work();
 	cr_assert_eq(proc_interrupts(inside), n);
 	poll_producer();
 	cr_assert_eq(proc_interrupts(after), n);
 	for (int i = 0; i < n; i++) {
-		uint64_t counted = ours(&outer[i], SERIES_BUCKET) - before[i],
+		uint64_t counted = ours("hardirq_seconds", &outer[i], SERIES_BUCKET) - before[i],
 			 least = inside[i].n - inner[i].n, atmost = after[i].n - outer[i].n;
 
 		if (!atmost)
@@ -120,6 +120,107 @@ Test_together(hardirq, interrupts_are_those_of_proc)
 		most = counted > most ? counted : most;
 	}
 	cr_assert_geq(most, WRITES / 2);
+}
+
+/* What no handler claimed, as the kernel books it: it begins anew when there was none for 100 ms. */
+static uint64_t proc_unclaimed(const struct interrupt *i)
+{
+	unsigned long long n = 0;
+	char path[64];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/irq/%u/spurious", i->number);
+	f = fopen(path, "r");
+	cr_assert_not_null(f);
+	cr_assert_eq(fscanf(f, "count %*u unhandled %llu", &n), 1);
+	fclose(f);
+	return n;
+}
+
+/* The one that is made the most by work(). */
+static struct interrupt of_work(void)
+{
+	struct interrupt before[LINES], after[LINES];
+	int n = proc_interrupts(before), most = 0;
+
+	work();
+	cr_assert_eq(proc_interrupts(after), n);
+	for (int i = 1; i < n; i++)
+		if (after[i].n - before[i].n > after[most].n - before[most].n)
+			most = i;
+	return after[most];
+}
+
+/* An emulated serial line interrupts for nothing half of the time; a disk never does. */
+Test_together(hardirq, unclaimed_are_those_of_proc)
+{
+	struct interrupt of = of_work();
+	uint64_t counted, booked;
+	int tries = 0;
+
+	do {
+		usleep(200000);
+		booked = proc_unclaimed(&of);
+		poll_producer();
+		counted = ours("hardirq_unclaimed", &of, SERIES_VALUE);
+		work();
+		usleep(10000);
+		booked = clocks_are_real() ? proc_unclaimed(&of) - booked : proc_unclaimed(&of);
+		poll_producer();
+		counted = ours("hardirq_unclaimed", &of, SERIES_VALUE) - counted;
+	} while (counted != booked && ++tries < TRIES);
+	printf("%u %s: %lu unclaimed, of which /proc has %lu, after %d tries\n", of.number, of.name,
+		counted, booked, tries);
+	cr_assert_eq(counted, booked, "in none of the tries");
+	if (!clocks_are_real())
+		cr_assert_geq(counted, WRITES / 4);
+}
+
+static uint64_t map_memory(uint32_t id)
+{
+	unsigned long long bytes = 0;
+	char path[64], line[128];
+	int fd = bpf_map_get_fd_by_id(id);
+	FILE *f;
+
+	cr_assert_geq(fd, 0);
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	f = fopen(path, "r");
+	cr_assert_not_null(f);
+	while (fgets(line, sizeof(line), f) && sscanf(line, "memlock: %llu", &bytes) != 1)
+		;
+	fclose(f);
+	close(fd);
+	return bytes;
+}
+
+/* Of all maps that its programs use, each once. */
+Test_together(hardirq, memory_is_that_of_the_maps)
+{
+	static const char *const programs[] = {"tally_hardirq_entry", "tally_hardirq_exit"};
+	enum { MAPS = 32 };
+	uint32_t ids[2 * MAPS];
+	uint64_t sum = 0, memory;
+	size_t n = 0;
+
+	poll_producer();
+	for (size_t i = 0; i < 2; i++) {
+		uint32_t of[MAPS], count = program_info(programs[i], of, MAPS).nr_map_ids;
+
+		cr_assert_leq(count, MAPS);
+		for (size_t k = 0, at; k < count; k++) {
+			for (at = 0; at < n && ids[at] != of[k]; at++)
+				;
+			if (at < n)
+				continue;
+			ids[n++] = of[k];
+			sum += map_memory(of[k]);
+		}
+	}
+	memory = value("bpf_memory_bytes", "module=\"hardirq\"", SERIES_VALUE);
+	printf("%lu bytes; %zu maps have %lu\n", memory, n, sum);
+	cr_assert_gt(n, 1);
+	cr_assert_eq(memory, sum);
 }
 
 Test_together(hardirq, time_is_less_than_there_was)

@@ -12,6 +12,7 @@
 
 #include <bpf/bpf.h>
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <linux/capability.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -192,6 +193,24 @@ static uint64_t value(const char *name, const char *labels, int part)
 		}
 	}
 	return sum;
+}
+
+/* What the kernel has of one of the module's programs, by the number that the module shows; room for n maps. */
+__attribute__((unused)) static struct bpf_prog_info program_info(
+	const char *program, uint32_t *maps, uint32_t n)
+{
+	struct bpf_prog_info info = {.map_ids = (uintptr_t)maps, .nr_map_ids = n};
+	uint32_t size = sizeof(info);
+	char labels[64];
+	int fd;
+
+	snprintf(labels, sizeof(labels), "program=\"%s\"", program);
+	fd = bpf_prog_get_fd_by_id((uint32_t)value("bpf_program_id", labels, SERIES_VALUE));
+	cr_assert_geq(fd, 0, "%s: %s", program, strerror(errno));
+	cr_assert_eq(bpf_obj_get_info_by_fd(fd, &info, &size), 0);
+	close(fd);
+	cr_assert_eq(strncmp(info.name, program, sizeof(info.name) - 1), 0);
+	return info;
 }
 
 /* fork(2), with this name for the child. */
