@@ -6,12 +6,15 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
+#include <sched.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 
 #define MODULE_UNDER_TEST module_page_cache
 #include "tests/lib/testdisk.h"
 #include "tests/lib/testmodule.h"
+#include "user/provider/kernel/module_state.h"
 
 enum { BLOCKS = 512, BLOCK = 4096, TRIES = 20 };
 
@@ -164,6 +167,65 @@ static void check_order(void)
 	cr_assert_leq(f.lookups, BLOCKS / 8);
 }
 
+static void stay_on_first_cpu(void)
+{
+	cpu_set_t one;
+
+	CPU_ZERO(&one);
+	CPU_SET(0, &one);
+	cr_assert_eq(sched_setaffinity(0, sizeof(one), &one), 0);
+}
+
+/* Reads a block as soon as it wakes, also while another task's program runs where the kernel preempts that. */
+static pid_t start_hasty_reader(void)
+{
+	const struct sched_param first = {.sched_priority = 1};
+	pid_t pid = fork_named("tally-hasty");
+	char byte;
+
+	if (pid)
+		return pid;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	sched_setscheduler(0, SCHED_FIFO, &first);
+	for (;;) {
+		usleep(200);
+		if (pread(file, &byte, 1, 0) != 1)
+			abort();
+	}
+}
+
+static uint64_t missed_lookups(void)
+{
+	return program_info("tally_page_lookup", NULL, 0).recursion_misses;
+}
+
+/*
+ * Events that the program was not run for, as it ran already: kernels that preempt programs have some. The provider
+ * asks for them once a minute.
+ */
+static void check_misses(void)
+{
+	uint64_t least = 0, counted, most;
+	pid_t hasty;
+
+	stay_on_first_cpu();
+	hasty = start_hasty_reader();
+	for (int i = 0; i < 50 && !least; i++) {
+		read_blocks();
+		least = missed_lookups();
+	}
+	kill(hasty, SIGKILL);
+	cr_assert_eq(waitpid(hasty, NULL, 0), hasty);
+	least = missed_lookups();
+	((struct module_state *)producer.state)->asked_ns -= 60 * NSEC_PER_SEC;
+	poll_producer();
+	counted = value("bpf_program_misses", "program=\"tally_page_lookup\"", SERIES_VALUE);
+	most = missed_lookups();
+	printf("missed: %lu <= %lu <= %lu\n", least, counted, most);
+	cr_assert_geq(counted, least);
+	cr_assert_leq(counted, most);
+}
+
 /* All in one: to load a module takes long in an emulated machine. */
 Test(page_cache, known_reads, .init = setup_disk, .fini = teardown_disk)
 {
@@ -173,4 +235,5 @@ Test(page_cache, known_reads, .init = setup_disk, .fini = teardown_disk)
 	assert_figures(forget, read_blocks, BLOCKS, BLOCKS);
 	assert_figures(NULL, read_blocks, BLOCKS, 0);
 	assert_figures(forget_all_but_the_last, read_one_and_fault, 1, 0);
+	check_misses();
 }
