@@ -3,8 +3,8 @@
  * Module "tcp": a known number of connections, refusals, resets and lost segments. Others on the machine may
  * connect, too: the exact number must come in one of some tries, and never less.
  */
-#include <net/if.h>
 #include <linux/tcp.h>
+#include <net/if.h>
 #include <poll.h>
 #include <sched.h>
 #include <stdlib.h>
@@ -13,9 +13,10 @@
 
 #define MODULE_UNDER_TEST module_tcp
 #include "tests/lib/testmodule.h"
-#include "tests/lib/testtcp.h"
+#include "tests/lib/testrtt.h"
 
 enum { TRIES = 20, CONNECTIONS = 50, REFUSED = 30, RESETS = 20, PORTS = 80, OWN = 63 };
+enum { TIMED = 10 };
 
 static int listen_any(struct sockaddr_in *a)
 {
@@ -127,6 +128,30 @@ Test_together(tcp, known_connections)
 		cr_assert_geq(b.rtts - a.rtts, all);
 	}
 	cr_assert(exact, "in none of %d tries", TRIES);
+}
+
+Test_together(tcp, round_trips_are_those_of_the_sockets)
+{
+	struct rtts before, now, wanted, counted;
+	bool all = false;
+
+	for (int i = 0; i < TRIES && !all; i++) {
+		int fds[2];
+
+		wanted = (struct rtts){0};
+		poll_producer();
+		before = read_rtts("tcp_rtt_seconds", NULL);
+		for (int k = 0; k < TIMED; k++) {
+			tcp_pair(fds);
+			use_up(fds, &wanted, &wanted);
+		}
+		cr_assert_geq(wanted.n, TIMED);
+		poll_producer();
+		now = read_rtts("tcp_rtt_seconds", NULL);
+		counted = rtts_since("both sides", &wanted, &now, &before);
+		all = same_rtts(&counted, &wanted);
+	}
+	cr_assert(all, "in none of %d tries", TRIES);
 }
 
 /* Connections to a port that were opened by connect, "out", or by accept, "in". */
