@@ -3,6 +3,7 @@
  * Module "tcp": a known number of connections, refusals, resets and lost segments. Others on the machine may
  * connect, too: the exact number must come in one of some tries, and never less.
  */
+#include <bpf/btf.h>
 #include <linux/tcp.h>
 #include <net/if.h>
 #include <poll.h>
@@ -309,6 +310,74 @@ Test_together(tcp, a_retransmit_for_each_segment_lost)
 	}
 	cr_assert_eq(told, all, "in none of %d tries", TRIES);
 	cr_assert_eq(ours, all, "in none of %d tries", TRIES);
+}
+
+/* Both sides of each connection give up, and none hears of the other. */
+static void make_unheard_resets(int n)
+{
+	int fds[2];
+
+	for (int i = 0; i < n; i++) {
+		tcp_pair(fds);
+		tcp_drop_all(fds[1]);
+		tcp_give_up(fds[0]);
+		tcp_give_up(fds[1]);
+	}
+}
+
+/* Who closes a connection has not read what was sent to it. */
+static void make_unread_ends(int n)
+{
+	struct pollfd over = {.events = POLLIN};
+	int fds[2];
+
+	for (int i = 0; i < n; i++) {
+		tcp_pair(fds);
+		cr_assert_eq(write(fds[0], "x", 1), 1);
+		over.fd = fds[1];
+		cr_assert_eq(poll(&over, 1, 10000), 1);
+		close(fds[1]);
+		over.fd = fds[0];
+		cr_assert_eq(poll(&over, 1, 10000), 1);
+		cr_assert(over.revents & POLLHUP);
+		close(fds[0]);
+	}
+}
+
+/* Linux from 6.10 on, where the tracepoint is one of its own kind. */
+static bool tells_of_resets_without_socket(void)
+{
+	struct btf *btf = btf__load_vmlinux_btf();
+	int id = btf__find_by_name_kind(btf, "trace_event_raw_tcp_send_reset", BTF_KIND_STRUCT);
+
+	btf__free(btf);
+	return id > 0;
+}
+
+Test_together(tcp, resets_are_of_who_sends_them)
+{
+	const uint64_t all = 2 * RESETS + CONNECTIONS + REFUSED, heard = CONNECTIONS + REFUSED;
+	const uint64_t told = tells_of_resets_without_socket() ? all : all - REFUSED;
+	uint64_t sent = 0, received = 0, before;
+
+	enter_own_network();
+	for (int try = 0; try < TRIES && (sent != told || received != heard); try++) {
+		before = proc_tcp("OutRsts");
+		poll_producer();
+		sent = count("tcp_resets_sent");
+		received = count("tcp_resets_received");
+		make_unheard_resets(RESETS);
+		make_unread_ends(CONNECTIONS);
+		make_refusals(REFUSED);
+		poll_producer();
+		sent = count("tcp_resets_sent") - sent;
+		received = count("tcp_resets_received") - received;
+		printf("%lu of %lu resets sent, %lu of %lu received\n", sent, told, received,
+			heard);
+		cr_assert_eq(proc_tcp("OutRsts") - before, all);
+	}
+	cr_assert_eq(sent, told, "in none of %d tries", TRIES);
+	cr_assert_eq(received, heard, "in none of %d tries", TRIES);
 }
 
 /* Gives the loopback of this network namespace one more address, or another one in its place. */

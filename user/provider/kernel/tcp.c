@@ -96,8 +96,9 @@ static const struct module_metric metrics[] = {
 		.offset = offsetof(struct tcp_cpu, retransmit.runs)},
 	{.name = "tcp_resets_sent",
 		.unit = "",
-		.help = "TCP resets sent in answer to a segment",
-		.source = "the tracepoint",
+		.help = "TCP resets sent, in answer to a segment or by who gives a connection up",
+		.source = "the tracepoint: OutRsts of /proc/net/snmp, in all network namespaces; "
+			  "before Linux 6.10 without answers from ports where nobody listens",
 		.type = METRIC_COUNTER,
 		.program = RESET_SENT,
 		.offset = offsetof(struct tcp_cpu, reset_sent.runs)},
