@@ -10,6 +10,7 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <time.h>
 
 #include "tests/kernel/lose_first.skel.h"
@@ -18,7 +19,7 @@
 #include "tests/lib/testrtt.h"
 
 enum { TRIES = 20, CONNECTIONS = 50, REFUSED = 30, RESETS = 20, PORTS = 80, OWN = 63 };
-enum { TIMED = 10, LOSERS = 5, LOST = 2 };
+enum { TIMED = 10, LOSERS = 5, LOST = 2, ASKED_MAX = 4096, ASKED_MORE = 100 };
 
 static int listen_any(struct sockaddr_in *a)
 {
@@ -463,4 +464,44 @@ Test(tcp, a_connect_over_a_hold_is_not_timed, .init = setup_unless_emulated, .fi
 	for (int i = 0; i < n; i++)
 		close(fds[i]);
 	close(listener);
+}
+
+/* Sockets that ask all at once, get no answer and are closed. */
+static void ask_in_vain(void)
+{
+	int listener, fds[ASKED_MAX + ASKED_MORE];
+	const int n = sizeof(fds) / sizeof(fds[0]);
+	struct rlimit files = {(rlim_t)n + 100, (rlim_t)n + 100};
+	struct sockaddr_in a;
+
+	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &files), 0);
+	listener = listen_any(&a);
+	tcp_drop_all(listener);
+	for (int i = 0; i < n; i++) {
+		fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+		cr_assert_eq(connect(fds[i], (struct sockaddr *)&a, sizeof(a)), -1);
+		cr_assert_eq(errno, EINPROGRESS);
+	}
+	for (int i = 0; i < n; i++)
+		close(fds[i]);
+	close(listener);
+}
+
+/* Twice, since those that got no answer must leave room for others. */
+Test(tcp, more_connects_than_there_is_room_for, .init = setup, .fini = teardown)
+{
+	const uint64_t all = ASKED_MAX + ASKED_MORE;
+	int exact = 0;
+
+	for (int try = 0; try < TRIES && exact < 2; try++) {
+		struct figures a = read_figures(), b;
+		uint64_t unknown = count("tcp_unknown_connects");
+
+		ask_in_vain();
+		b = read_figures();
+		unknown = count("tcp_unknown_connects") - unknown;
+		printf("%lu in vain, %lu unknown\n", b.failed - a.failed, unknown);
+		exact += unknown == ASKED_MORE && b.failed - a.failed == all;
+	}
+	cr_assert_eq(exact, 2, "in %d of %d tries", exact, TRIES);
 }
