@@ -39,6 +39,16 @@ static __always_inline void count_opened(enum tcp_side side, __u64 port)
 		__sync_fetch_and_add(&c->opened[side], 1);
 }
 
+static __always_inline void count_entered(struct tcp_cpu *c, int state)
+{
+	__u64 at = (__u64)state - TCP_ESTABLISHED;
+
+	/* as in histogram_bucket() */
+	barrier_var(at);
+	if (at < TCP_STATES)
+		__sync_fetch_and_add(&c->entered[at], 1);
+}
+
 static __always_inline void count_asked(struct tcp_cpu *c, __u64 key)
 {
 	__u64 now = bpf_ktime_get_ns();
@@ -96,6 +106,7 @@ int BPF_PROG(tally_tcp_state, const struct sock *sk, int before, int after)
 	if (!c || !is_tcp(sk))
 		return 0;
 	begin = own_begin(&c->state);
+	count_entered(c, after);
 	count_state(c, sk, before, after);
 	own_end_atomic(&c->state, begin);
 	return 0;

@@ -14,7 +14,8 @@
  *             128   8  unknown         connects that are not in connect_ns, for want of room in a map
  *             136 688  rtt             histogram of smoothed round-trip times, in us, when connections end
  *             824 816  connect         histogram of times to connect, in ns
- *            1640  24  zero
+ *            1640  88  entered         how often a socket came into each state, from TCP_ESTABLISHED on
+ *            1728  64  zero
  *
  *   tcp_cell    0  16  opened          connections that were established: enum tcp_side
  *
@@ -38,6 +39,9 @@
 #define TCP_CONNECT_HI      38u
 #define TCP_CONNECT_BUCKETS TALLY_HISTOGRAM_BUCKETS(TCP_CONNECT_LO, TCP_CONNECT_HI)
 
+/* include/net/tcp_states.h, where they are 1 to 11. */
+#define TCP_STATES 11u
+
 enum tcp_side {
 	TCP_OUT, /* by connect */
 	TCP_IN, /* by accept */
@@ -57,10 +61,12 @@ struct tcp_cpu {
 	uint64_t unknown;
 	uint64_t rtt[TCP_RTT_BUCKETS];
 	uint64_t connect[TCP_CONNECT_BUCKETS];
+	uint64_t entered[TCP_STATES];
 } __attribute__((aligned(128)));
 
 _Static_assert(offsetof(struct tcp_cpu, rtt) == 136, "shared with user space");
 _Static_assert(offsetof(struct tcp_cpu, connect) == 824, "shared with user space");
-_Static_assert(sizeof(struct tcp_cpu) == 1664, "shared with user space");
+_Static_assert(offsetof(struct tcp_cpu, entered) == 1640, "shared with user space");
+_Static_assert(sizeof(struct tcp_cpu) == 1792, "shared with user space");
 
 #endif

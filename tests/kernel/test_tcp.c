@@ -19,7 +19,7 @@
 #include "tests/lib/testrtt.h"
 
 enum { TRIES = 20, CONNECTIONS = 50, REFUSED = 30, RESETS = 20, PORTS = 80, OWN = 63 };
-enum { TIMED = 10, LOSERS = 5, LOST = 2, ASKED_MAX = 4096, ASKED_MORE = 100 };
+enum { TIMED = 10, CLOSING = 10, LOSERS = 5, LOST = 2, ASKED_MAX = 4096, ASKED_MORE = 100 };
 
 static int listen_any(struct sockaddr_in *a)
 {
@@ -131,6 +131,89 @@ Test_together(tcp, known_connections)
 		cr_assert_geq(b.rtts - a.rtts, all);
 	}
 	cr_assert(exact, "in none of %d tries", TRIES);
+}
+
+/* Both ends finish before they hear of the other, and give up then. */
+static void make_simultaneous_ends(int n)
+{
+	int fds[2];
+
+	for (int i = 0; i < n; i++) {
+		tcp_pair(fds);
+		tcp_drop_all(fds[0]);
+		cr_assert_eq(shutdown(fds[1], SHUT_WR), 0);
+		cr_assert_eq(shutdown(fds[0], SHUT_WR), 0);
+		tcp_give_up(fds[0]);
+		tcp_give_up(fds[1]);
+	}
+}
+
+/* States of known lives: an orderly end, a refusal, ends of both sides at once; each kind has its listeners. */
+static const struct life {
+	const char *state;
+	uint64_t entered;
+} lives[] = {
+	{"listen", 1 + 1 + CLOSING},
+	{"syn_sent", CONNECTIONS + REFUSED + CLOSING},
+	{"syn_recv", CONNECTIONS + CLOSING},
+	{"established", 2 * CONNECTIONS + 2 * CLOSING},
+	{"fin_wait1", CONNECTIONS + 2 * CLOSING},
+	{"fin_wait2", CONNECTIONS},
+	{"closing", CLOSING},
+	{"close_wait", CONNECTIONS},
+	{"last_ack", CONNECTIONS},
+	{"time_wait", 0},
+	{"close", 2 * CONNECTIONS + REFUSED + 2 * CLOSING + 1 + 1 + CLOSING},
+};
+
+enum { LIVES = sizeof(lives) / sizeof(lives[0]) };
+
+static void read_lives(uint64_t entered[LIVES])
+{
+	char label[32];
+
+	poll_producer();
+	for (int i = 0; i < LIVES; i++) {
+		snprintf(label, sizeof(label), "state=\"%s\"", lives[i].state);
+		entered[i] = value("tcp_states_entered", label, SERIES_VALUE);
+	}
+}
+
+/* How many states have not been entered as often as they should; told: says which. */
+static int count_wrong_lives(const uint64_t before[LIVES], bool told)
+{
+	uint64_t now[LIVES];
+	int wrong = 0;
+
+	read_lives(now);
+	for (int i = 0; i < LIVES; i++) {
+		wrong += now[i] - before[i] != lives[i].entered;
+		if (told)
+			printf("%s %lu of %lu, ", lives[i].state, now[i] - before[i],
+				lives[i].entered);
+	}
+	if (told)
+		printf("%d wrong\n", wrong);
+	return wrong;
+}
+
+Test_together(tcp, states_of_known_lives)
+{
+	int wrong = LIVES;
+
+	for (int try = 0; try < TRIES && wrong; try++) {
+		uint64_t before[LIVES];
+
+		read_lives(before);
+		make_connections(CONNECTIONS);
+		make_refusals(REFUSED);
+		make_simultaneous_ends(CLOSING);
+		/* the last packets may come later, as above */
+		for (int k = 0; k < 50 && count_wrong_lives(before, false); k++)
+			usleep(10000);
+		wrong = count_wrong_lives(before, true);
+	}
+	cr_assert_eq(wrong, 0, "in none of %d tries", TRIES);
 }
 
 Test_together(tcp, round_trips_are_those_of_the_sockets)

@@ -29,6 +29,13 @@ static const struct module_program programs[] = {
 
 static const char *const sides[TCP_SIDES] = {[TCP_OUT] = "out", [TCP_IN] = "in"};
 
+/*
+ * From TCP_ESTABLISHED on. "time_wait" holds its place: what waits so is no longer a socket, and the tracepoint
+ * tells of none.
+ */
+static const char *const states[TCP_STATES] = {"established", "syn_sent", "syn_recv", "fin_wait1",
+	"fin_wait2", "time_wait", "close", "close_wait", "last_ack", "listen", "closing"};
+
 static const struct module_metric metrics[] = {
 	{.name = "tcp_opened_connections",
 		.unit = "",
@@ -42,6 +49,17 @@ static const struct module_metric metrics[] = {
 		.label = "direction",
 		.values = sides,
 		.n = TCP_SIDES,
+		.stride = sizeof(uint64_t)},
+	{.name = "tcp_states_entered",
+		.unit = "",
+		.help = "TCP sockets that came into a state; of time_wait the kernel tells nothing",
+		.source = "the tracepoint",
+		.type = METRIC_COUNTER,
+		.program = STATE,
+		.offset = offsetof(struct tcp_cpu, entered),
+		.label = "state",
+		.values = states,
+		.n = TCP_STATES,
 		.stride = sizeof(uint64_t)},
 	{.name = "tcp_failed_connects",
 		.unit = "",
