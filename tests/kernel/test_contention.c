@@ -59,7 +59,7 @@ static uint64_t write_to_frozen(const char *at)
 	return sum;
 }
 
-Test(contention, writers_to_what_is_frozen, .init = setup_unless_emulated, .fini = teardown)
+Test(contention, writers_to_what_is_frozen, .init = setup, .fini = teardown)
 {
 	uint64_t count, ns, most;
 	struct file_system fs;
@@ -77,7 +77,8 @@ Test(contention, writers_to_what_is_frozen, .init = setup_unless_emulated, .fini
 		ns / 1000, most / 1000);
 	cr_assert_geq(count, WRITERS);
 	cr_assert_leq(count, WRITERS + 4); /* others of this machine, and who thaws it */
-	cr_assert_gt(ns, WRITERS * FROZEN_MS * NSEC_PER_MSEC * 9 / 10);
+	/* a writer may be late to wait, more so in an emulated machine */
+	cr_assert_gt(ns, WRITERS * FROZEN_MS * NSEC_PER_MSEC / 10 * (clocks_are_real() ? 9 : 5));
 	cr_assert_lt(ns, most * 11 / 10);
 	cr_assert_eq(value("lock_unknown_contentions", NULL, SERIES_VALUE), 0);
 }
