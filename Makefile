@@ -118,8 +118,8 @@ $(B)/obj/user/provider/kernel/syscalls.o: $(B)/gen/user/provider/kernel/syscall_
 
 # --- tests and benchmarks --------------------------------------------------------------------------
 TEST_LIBS = $(TOOLS) $(GATHERER) $(PROVIDER) $(STORE) $(LIB)
-$(TESTS): $(B)/tests/%: $(B)/obj/tests/%.o $(TEST_LIBS)
-	$(link) $< $(TEST_LIBS) $(TEST_LIBS) -lcriterion $(LDLIBS_tallyd) $(LDLIBS_gatherer) -lm
+$(TESTS): $(B)/tests/%: $(B)/obj/tests/%.o $(B)/obj/tests/lib/ran.o $(TEST_LIBS)
+	$(link) $< $(B)/obj/tests/lib/ran.o $(TEST_LIBS) $(TEST_LIBS) -lcriterion $(LDLIBS_tallyd) $(LDLIBS_gatherer) -lm
 $(BENCHES): $(B)/tests/%: $(B)/obj/tests/%.o $(TEST_LIBS)
 	$(link) $< $(TEST_LIBS) $(TEST_LIBS) $(LDLIBS_tallyd) $(LDLIBS_gatherer) -lm
 
@@ -173,7 +173,7 @@ $(B)/tests/fault/test_tallyd_kill: | $(LIVES) $(B)/bin/tallyd
 tests: $(LIVES)
 
 # Programs that test scripts use; they are no tests themselves.
-TEST_TOOLS := $(patsubst %.c,$(B)/%,$(wildcard tests/lib/*.c))
+TEST_TOOLS := $(patsubst %.c,$(B)/%,$(filter-out tests/lib/ran.c,$(wildcard tests/lib/*.c)))
 $(TEST_TOOLS): $(B)/tests/lib/%: $(B)/obj/tests/lib/%.o $(TEST_LIBS)
 	$(link) $< $(TEST_LIBS) $(TEST_LIBS) $(LDLIBS_tallyd) $(LDLIBS_gatherer) -lm
 

@@ -53,6 +53,23 @@ run_tests CI=true --
 same "exit code with a known skip in CI" "$CODE" 0
 same "count with a known skip in CI" "$LAST" "2 passed, 0 failed, 1 skipped"
 
+# What skips itself inside of a program that passes.
+make_test unit/partly.sh 'echo "skipped partly::test: needs luck"'
+run_tests --
+same "exit code with a test that skipped itself" "$CODE" 0
+same "count with it" "$LAST" "3 passed, 0 failed, 1 skipped; 1 tests of the others skipped themselves"
+contains "it is shown" "$OUT" 'ok   unit/partly.sh .*partly::test: needs luck'
+run_tests CI=true --
+same "exit code with an unknown one in CI" "$CODE" 1
+contains "the unknown one" "$OUT" 'FAIL unit/partly.sh .*unexpected skip: partly::test: needs luck'
+echo 'unit/partly.sh partly::other: needs luck' >>tests/skips.txt
+run_tests CI=true --
+same "exit code if another one is known" "$CODE" 1
+echo 'unit/partly.sh partly::test: needs l*' >>tests/skips.txt
+run_tests CI=true --
+same "exit code with a known one in CI" "$CODE" 0
+rm tests/unit/partly.sh
+
 make_test unit/bad.sh 'echo here is why' 'exit 3'
 run_tests --
 same "exit code with a bad one" "$CODE" 1
@@ -76,4 +93,37 @@ echo 'int main(void) { return 0; }' >tests/unit/test_unbuilt.c
 run_tests --
 same "exit code with an unbuilt one" "$CODE" 1
 same "count with an unbuilt one" "$LAST" "1 passed, 1 failed"
+
+# Programs of Criterion say it themselves.
+rm tests/*/*
+mkdir -p "$T/b/tests/unit"
+
+# make_program NAME: from what is given as input
+make_program()
+{
+	{ echo '#include <criterion/criterion.h>'; cat; } >"tests/unit/$1.c"
+	"${CC:-cc}" -o "$T/b/tests/unit/$1" "tests/unit/$1.c" "$B/obj/tests/lib/ran.o" -lcriterion ||
+		fail "$1 does not build"
+}
+
+make_program test_some <<'C'
+Test(some, skips) { cr_skip_test("needs %s", "luck"); }
+Test(some, runs) {}
+Test(some, is_left_out, .disabled = true) {}
+C
+make_program test_none <<'C'
+Test(none, skips) { cr_skip_test("needs luck"); }
+Test(none, is_left_out, .disabled = true) {}
+C
+make_program test_fails <<'C'
+Test(fails, skips) { cr_skip_test("needs luck"); }
+Test(fails, fails) { cr_assert(0); }
+C
+run_tests --
+same "exit code with one that fails" "$CODE" 1
+same "count of programs" "$LAST" "1 passed, 1 failed, 1 skipped; 1 tests of the others skipped themselves"
+contains "one of which some ran" "$OUT" 'ok   unit/test_some .*some::skips: needs luck'
+contains "one of which none ran" "$OUT" 'skip unit/test_none .*no test ran: needs luck'
+same "what ran" "$(grep '^tests: ' "$T/b/check/unit-test_some.log")" "tests: 1 ran, 1 skipped, 1 left out"
+same "what ran of none" "$(grep '^tests: ' "$T/b/check/unit-test_none.log")" "tests: 0 ran, 1 skipped, 1 left out"
 pass

@@ -6,8 +6,10 @@
 #
 # A test is a program made from tests/KIND/test_*.c or a script tests/KIND/*.sh. Its exit code decides:
 # 0 passed, 77 skipped (the last line of its output is the reason), anything else failed. With CI=true
-# a skip that tests/skips.txt does not list has failed too. The log of a test is $B/check/NAME.log.
+# a skip that tests/skips.txt does not list has failed too, also if only some tests of a program skipped
+# themselves. The log of a test is $B/check/NAME.log.
 set -u
+. "${0%/*}/skips.sh"
 B=${B:-build}
 LIMIT=${TEST_TIMEOUT:-300}
 KINDS=${KINDS:-unit model fuzz abi fault race kernel e2e}
@@ -18,20 +20,6 @@ export B
 RESULTS=$B/check/.results
 : >"$RESULTS"
 trap 'kill -TERM $(jobs -p) 2>/dev/null; wait; exit 130' INT TERM HUP
-
-# skip_is_known TEST REASON: is there a line "TEST: GLOB" in tests/skips.txt that both fit?
-skip_is_known()
-{
-	local test glob
-	while IFS= read -r line; do
-		case $line in '#'* | '') continue ;; esac
-		test=${line%%: *}
-		glob=${line#*: }
-		# shellcheck disable=SC2053 # the right side is a pattern
-		[ "$test" = "$1" ] && [[ $2 == $glob ]] && return 0
-	done <tests/skips.txt
-	return 1
-}
 
 # time_limit COMMAND: seconds; a script may ask for more by a line "# Time limit: N s".
 time_limit()
@@ -44,7 +32,7 @@ time_limit()
 # run_test NAME COMMAND: one test, one line.
 run_test()
 {
-	local name=$1 log=$B/check/${1//\//-}.log limit start code ms verdict reason=
+	local name=$1 log=$B/check/${1//\//-}.log limit start code ms verdict unknown="" reason=
 	limit=$(time_limit "$2")
 	start=$(date +%s%N)
 	# A process group of its own ends with the time limit; "timeout" makes one.
@@ -52,7 +40,15 @@ run_test()
 	code=$?
 	ms=$((($(date +%s%N) - start) / 1000000))
 	case $code in
-	0) verdict=ok ;;
+	0)
+		verdict=ok
+		reason=$(grep '^skipped [^ ]*::' "$log" | tee -a "$RESULTS" | paste -sd ';')
+		[ "${CI:-}" != true ] || unknown=$(unknown_skips "$name" <"$log" | paste -sd ";")
+		if [ -n "$unknown" ]; then
+			verdict=FAIL
+			reason="unexpected skip: $unknown"
+		fi
+		;;
 	77)
 		verdict=skip
 		reason=$(grep -v '^[[:space:]]*$' "$log" | tail -n 1)
@@ -138,14 +134,13 @@ sed -n 's/^FAIL //p' "$RESULTS" | while read -r name; do
 	echo "FAIL $name"
 	tail -n 6 "$B/check/${name//\//-}.log" | cut -c 1-300 | sed 's/^/     | /'
 done
-passed=$(count ok) failed=$(count FAIL) skipped=$(count skip)
+passed=$(count ok) failed=$(count FAIL) skipped=$(count skip) parts=$(count skipped)
 if [ $((passed + failed + skipped)) = 0 ]; then
 	echo "no test is called '$PATTERN'" >&2
 	exit 2
 fi
-if [ "$skipped" = 0 ]; then
-	echo "$passed passed, $failed failed"
-else
-	echo "$passed passed, $failed failed, $skipped skipped"
-fi
+summary="$passed passed, $failed failed"
+[ "$skipped" = 0 ] || summary+=", $skipped skipped"
+[ "$parts" = 0 ] || summary+="; $parts tests of the others skipped themselves"
+echo "$summary"
 [ "$failed" = 0 ]
