@@ -2,8 +2,6 @@
 /* Registration checks the interface; producers that fail spoil nothing for the others. */
 #include <criterion/criterion.h>
 #include <stdio.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "tests/lib/polling.h"
 #include "user/lib/util.h"
@@ -50,12 +48,6 @@ static int stats_busy(struct producer *p, struct snapshot *s)
 
 	while (clock_monotonic_ns() < end)
 		;
-	return 0;
-}
-
-static int stats_asleep(struct producer *p, struct snapshot *s)
-{
-	usleep(60000);
 	return 0;
 }
 
@@ -210,38 +202,6 @@ Test(registry, cost_is_booked_to_its_producer)
 	/* 20 ms on the clock; others may have had the CPU for most of it */
 	cr_expect_gt(registry.producers[0].cpu_ns, 2000000);
 	cr_expect_lt(registry.producers[1].cpu_ns, registry.producers[0].cpu_ns);
-}
-
-static uint64_t thread_cpu(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-	return (uint64_t)t.tv_sec * NSEC_PER_SEC + (uint64_t)t.tv_nsec;
-}
-
-/* All that is booked is what the thread had, and who slept longest does not pay for it. */
-Test(registry, sleep_costs_nothing)
-{
-	static const struct producer_ops asleep = {"asleep", "", open_ok, stats_asleep, close_it},
-					 busy = {"busy", "", open_ok, stats_busy, close_it},
-					 good = {"good", "", open_ok, stats_ok, close_it};
-	uint64_t cpu, sum = 0;
-	struct errmsg e;
-
-	cr_assert_eq(add(&asleep, &e) | add(&busy, &e) | add(&good, &e), 0);
-	cr_assert_eq(registry_open(&registry, &env), 3);
-	cpu = thread_cpu();
-	for (int i = 0; i < 5; i++) {
-		snapshot_begin(&snap);
-		registry_get_stats(&registry, &snap);
-	}
-	cpu = thread_cpu() - cpu;
-	for (size_t i = 0; i < 3; i++)
-		sum += registry.producers[i].cpu_ns;
-	cr_expect_leq(sum, cpu);
-	cr_expect_gt(sum, cpu - cpu / 50 - 200000, "%lu of %lu ns", sum, cpu);
-	cr_expect_lt(registry.producers[0].cpu_ns, registry.producers[1].cpu_ns);
 }
 
 Test(registry, a_forgotten_group_is_not_in_the_snapshot)

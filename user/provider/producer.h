@@ -70,9 +70,7 @@ struct producer {
 	const struct producer_ops *ops;
 	void *state; /* the producer's own */
 	/* kept by the registry */
-	uint64_t polls, errors,
-		cpu_ns; /* cpu_ns: thread CPU time spent in get_stats, see book_cpu() */
-	uint64_t took_ns; /* of the last poll */
+	uint64_t polls, errors, cpu_ns; /* cpu_ns: thread CPU time spent in get_stats */
 	uint64_t last_series;
 	uint64_t stream_bytes; /* of its rows and schemas, in all snapshots */
 	size_t due, ndue; /* its groups in the snapshot that was taken last: the first, how many */

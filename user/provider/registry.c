@@ -176,50 +176,15 @@ static bool may_work(struct registry *r, struct producer *p, uint64_t now_ns)
 	return level != BUDGET_HELD;
 }
 
-static struct producer *who_took_longest(struct registry *r)
-{
-	struct producer *longest = &r->producers[0];
-
-	for (size_t i = 1; i < r->n; i++)
-		if (r->producers[i].took_ns > longest->took_ns)
-			longest = &r->producers[i];
-	return longest;
-}
-
-/*
- * CPU time of a poll to its producers, by the time that each took: to read a thread's CPU time is a system call, and
- * longer than what some of them do, so it is read once. Where it is less than the time that went by, somebody slept or
- * had to leave the CPU. That was most likely who took longest, and what is taken from that one can't be more than it.
- */
-static void book_cpu(struct registry *r, uint64_t cpu_ns)
-{
-	uint64_t idle_ns = 0;
-
-	for (size_t i = 0; i < r->n; i++)
-		idle_ns += r->producers[i].took_ns;
-	idle_ns -= idle_ns < cpu_ns ? idle_ns : cpu_ns;
-	while (idle_ns) {
-		struct producer *longest = who_took_longest(r);
-		uint64_t part = longest->took_ns < idle_ns ? longest->took_ns : idle_ns;
-
-		longest->took_ns -= part;
-		idle_ns -= part;
-	}
-	for (size_t i = 0; i < r->n; i++)
-		r->producers[i].cpu_ns += r->producers[i].took_ns;
-}
-
 size_t registry_get_stats(struct registry *r, struct snapshot *s)
 {
-	uint64_t cpu = thread_cpu_ns(), begin = clock_monotonic_ns();
+	uint64_t before = thread_cpu_ns(), now;
 	size_t failed = 0;
 
 	for (size_t i = 0; i < r->n; i++) {
 		struct producer *p = &r->producers[i];
-		uint64_t end;
 		bool may;
 
-		p->took_ns = 0;
 		if (!p->is_open)
 			continue;
 		may = may_work(r, p, s->monotonic_ns);
@@ -227,11 +192,11 @@ size_t registry_get_stats(struct registry *r, struct snapshot *s)
 			failed += producer_get_stats(p, s) != 0;
 		else
 			p->ndue = p->last_series = 0;
-		end = clock_monotonic_ns();
-		p->took_ns = may ? end - begin : 0;
-		begin = end;
+		/* reading this clock is a system call: where one ends the next begins */
+		now = thread_cpu_ns();
+		p->cpu_ns += may ? now - before : 0;
+		before = now;
 	}
-	book_cpu(r, thread_cpu_ns() - cpu);
 	return failed;
 }
 
