@@ -141,6 +141,6 @@ if [ $((passed + failed + skipped)) = 0 ]; then
 fi
 summary="$passed passed, $failed failed"
 [ "$skipped" = 0 ] || summary+=", $skipped skipped"
-[ "$parts" = 0 ] || summary+="; $parts tests of the others skipped themselves"
+[ "$parts" = 0 ] || echo "$parts tests of programs that passed skipped themselves"
 echo "$summary"
 [ "$failed" = 0 ]
