@@ -10,8 +10,9 @@ mkdir "$T/bin" "$T/state"
 chmod 755 "$T" && chown nobody "$T/state"
 cp "$(command -v bash)" "$T/bin/tally-large"
 
-# Commands to run: a process that is among the largest, and what is shown beside it.
-large="'$T/bin/tally-large' -c 'printf -v x \"%*s\" 200000000 \"\"; echo; sleep 60; :' >'$T/ready' & large=\$!
+# Commands to run: a process that is among the largest, and what is shown beside it. It waits for what never comes.
+mkfifo -m 666 "$T/never"
+large="'$T/bin/tally-large' -c 'printf -v x \"%*s\" 200000000 \"\"; echo; read -r <>$T/never' >'$T/ready' & large=\$!
 	until [ -s '$T/ready' ]; do sleep 0.1; done"
 look="'$B/bin/tallyd' --once --state-dir '$T/state' tasks"
 nobody="setpriv --reuid=nobody --regid=nogroup --clear-groups --inh-caps=-all,+cap_38,+cap_39 \
