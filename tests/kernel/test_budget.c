@@ -25,15 +25,6 @@ struct pair {
 static struct pair pairs[CPUS_MAX];
 static bool stop;
 
-static void stay_on(int cpu)
-{
-	cpu_set_t one;
-
-	CPU_ZERO(&one);
-	CPU_SET(cpu, &one);
-	cr_assert_eq(sched_setaffinity(0, sizeof(one), &one), 0);
-}
-
 static void pass(int from, int to)
 {
 	char token = 0;
@@ -48,7 +39,7 @@ static void *first(void *arg)
 {
 	struct pair *p = arg;
 
-	stay_on(p->cpu);
+	stay_on_cpu(p->cpu);
 	cr_assert_eq(write(p->there[1], "", 1), 1);
 	pass(p->back[0], p->there[1]);
 	return NULL;
@@ -58,7 +49,7 @@ static void *second(void *arg)
 {
 	struct pair *p = arg;
 
-	stay_on(p->cpu);
+	stay_on_cpu(p->cpu);
 	pass(p->there[0], p->back[1]);
 	return NULL;
 }

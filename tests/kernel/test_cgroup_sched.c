@@ -27,15 +27,6 @@ static void make_cgroup(const char *name)
 	cgroup_make(path);
 }
 
-static void pin(int cpu)
-{
-	cpu_set_t one;
-
-	CPU_ZERO(&one);
-	CPU_SET((unsigned)cpu, &one);
-	sched_setaffinity(0, sizeof(one), &one);
-}
-
 struct times {
 	uint64_t run_ns, wait_ns, turns;
 };
@@ -65,7 +56,7 @@ static void spin_inside(int cpu, int out)
 	struct times begin, end;
 	uint64_t until;
 
-	pin(cpu);
+	stay_on_cpu(cpu);
 	cgroup_enter(path);
 	usleep(1000); /* what was before is before the first turn in the cgroup */
 	begin = own_times();
@@ -147,7 +138,7 @@ static void pass_inside(int cpu, int from, int to, int out)
 	struct times begin, end;
 	char token = 0;
 
-	pin(cpu);
+	stay_on_cpu(cpu);
 	cgroup_enter(path);
 	begin = own_times();
 	for (int i = 0; i < PASSES; i++)
@@ -205,7 +196,7 @@ Test(cgroup_sched, moves, .init = setup, .fini = teardown)
 	if (!fork()) {
 		cgroup_enter(path);
 		for (int i = 0; i < MOVES; i++)
-			pin(i % 2);
+			stay_on_cpu(i % 2);
 		_exit(0);
 	}
 	cr_assert_gt(wait(&status), 0);

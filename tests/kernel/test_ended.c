@@ -202,12 +202,9 @@ Test(ended, sums_are_those_of_the_cgroup, .init = setup, .fini = teardown)
 Test(ended, overwritten_rows_are_others, .init = setup_unless_emulated, .fini = teardown)
 {
 	const unsigned n = 4096 / (unsigned)libbpf_num_possible_cpus() + 600;
-	cpu_set_t one;
 	uint64_t named, lost, others;
 
-	CPU_ZERO(&one);
-	CPU_SET((unsigned)sched_getcpu(), &one);
-	sched_setaffinity(0, sizeof(one), &one);
+	stay_on_cpu(sched_getcpu());
 	poll_producer();
 	others = ends("comm=\"other\"");
 	for (unsigned i = 0; i < n; i++) {

@@ -10,15 +10,6 @@
 
 #define MOVES (clocks_are_real() ? 2000u : 200u)
 
-static void move_to(int cpu)
-{
-	cpu_set_t one;
-
-	CPU_ZERO(&one);
-	CPU_SET(cpu, &one);
-	cr_assert_eq(sched_setaffinity(0, sizeof(one), &one), 0);
-}
-
 static uint64_t moves(int cpu)
 {
 	char labels[32];
@@ -35,13 +26,13 @@ Test(migrations, to_and_fro, .init = setup, .fini = teardown)
 		cr_skip_test("needs two CPUs");
 	/* so that both have series */
 	for (int i = 0; i < 20; i++)
-		move_to(i % 2);
-	move_to(0);
+		stay_on_cpu(i % 2);
+	stay_on_cpu(0);
 	poll_producer();
 	first = moves(0);
 	second = moves(1);
 	for (unsigned i = 0; i < MOVES; i++)
-		move_to((i + 1) % 2);
+		stay_on_cpu((i + 1) % 2);
 	poll_producer();
 	first = moves(0) - first;
 	second = moves(1) - second;

@@ -167,15 +167,6 @@ static void check_order(void)
 	cr_assert_leq(f.lookups, BLOCKS / 8);
 }
 
-static void stay_on_first_cpu(void)
-{
-	cpu_set_t one;
-
-	CPU_ZERO(&one);
-	CPU_SET(0, &one);
-	cr_assert_eq(sched_setaffinity(0, sizeof(one), &one), 0);
-}
-
 /* Reads a block as soon as it wakes, also while another task's program runs where the kernel preempts that. */
 static pid_t start_hasty_reader(void)
 {
@@ -208,7 +199,7 @@ static void check_misses(void)
 	uint64_t least = 0, counted, most;
 	pid_t hasty;
 
-	stay_on_first_cpu();
+	stay_on_cpu(0);
 	hasty = start_hasty_reader();
 	for (int i = 0; i < 50 && !least; i++) {
 		read_blocks();

@@ -126,15 +126,13 @@ static uint64_t clock_ns(clockid_t id)
 /* The CPU that the calling thread, and the threads it makes, are bound to from here on. */
 static int pin(void)
 {
-	cpu_set_t allowed, one;
+	cpu_set_t allowed;
 	int cpu = 0;
 
 	cr_assert_eq(sched_getaffinity(0, sizeof(allowed), &allowed), 0);
 	while (!CPU_ISSET(cpu, &allowed))
 		cpu++;
-	CPU_ZERO(&one);
-	CPU_SET(cpu, &one);
-	cr_assert_eq(sched_setaffinity(0, sizeof(one), &one), 0);
+	stay_on_cpu(cpu);
 	return cpu;
 }
 

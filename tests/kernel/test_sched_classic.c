@@ -86,20 +86,11 @@ static struct waits less(struct waits a, const struct waits *b)
 
 static int there[2], back[2];
 
-static void stay_on_first(void)
-{
-	cpu_set_t one;
-
-	CPU_ZERO(&one);
-	CPU_SET(0, &one);
-	cr_assert_eq(sched_setaffinity(0, sizeof(one), &one), 0);
-}
-
 static void *answer(void *arg)
 {
 	char c;
 
-	stay_on_first();
+	stay_on_cpu(0);
 	for (int i = 0; i < PASSES; i++)
 		if (read(there[0], &c, 1) != 1 || write(back[1], &c, 1) != 1)
 			abort();
@@ -110,7 +101,7 @@ static void *spin(void *arg)
 {
 	uint64_t begin = clock_monotonic_ns();
 
-	stay_on_first();
+	stay_on_cpu(0);
 	while (clock_monotonic_ns() - begin < 600 * NSEC_PER_MSEC)
 		;
 	return NULL;
@@ -163,7 +154,7 @@ Test(sched_classic, counts_sums_and_long_waits_agree, .init = setup_unless_emula
 	size_t longs = tally_histogram_index(LONG_NS, SCHED_WAIT_LO, SCHED_WAIT_HI) + 1;
 
 	open_classic();
-	stay_on_first();
+	stay_on_cpu(0);
 	usleep(20000);
 	before = read_ours();
 	classic_before = read_classic();

@@ -14,15 +14,6 @@
 
 enum { TURNS = 400, TURN_US = 600, TRIES = 5 };
 
-static void stay_here(void)
-{
-	cpu_set_t one;
-
-	CPU_ZERO(&one);
-	CPU_SET((unsigned)sched_getcpu(), &one);
-	cr_assert_eq(sched_setaffinity(0, sizeof(one), &one), 0);
-}
-
 static uint64_t cpu_ns(void)
 {
 	struct timespec t;
@@ -83,7 +74,7 @@ Test(slices, turns_of_a_thread, .init = setup, .fini = teardown)
 	uint64_t n, all, sum, ours, busy, turns;
 	bool good = false;
 
-	stay_here();
+	stay_on_cpu(sched_getcpu());
 	for (int try = 0; try < TRIES && !good; try++) {
 		poll_producer();
 		n = long_slices();

@@ -385,19 +385,9 @@ Test_together(tasks, known_bytes)
 	cr_assert_eq(out, 2 * DISK_WRITTEN);
 }
 
-static void stay_on_first_cpu(void)
-{
-	cpu_set_t one;
-
-	CPU_ZERO(&one);
-	CPU_SET(0, &one);
-	if (sched_setaffinity(0, sizeof(one), &one))
-		abort();
-}
-
 static void spin_on_first_cpu(void)
 {
-	stay_on_first_cpu();
+	stay_on_cpu(0);
 	spin_for_ever();
 }
 
@@ -417,7 +407,7 @@ static uint64_t own_cpu_ns(void)
 /* Never waits for anything but the CPU: the time that it does not have it is its delay. */
 static void spin_and_stop(void)
 {
-	stay_on_first_cpu();
+	stay_on_cpu(0);
 	done->delay_ns = delay_ns(getpid());
 	done->cpu_ns = own_cpu_ns();
 	done->wall_ns = clock_monotonic_ns();

@@ -14,6 +14,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <linux/capability.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -222,6 +223,17 @@ __attribute__((unused)) static pid_t fork_named(const char *name)
 	if (!pid)
 		prctl(PR_SET_NAME, name);
 	return pid;
+}
+
+/* The calling thread, and threads and processes that it makes from here on. */
+__attribute__((unused)) static void stay_on_cpu(int cpu)
+{
+	cpu_set_t one;
+
+	CPU_ZERO(&one);
+	CPU_SET((unsigned)cpu, &one);
+	if (sched_setaffinity(0, sizeof(one), &one))
+		abort();
 }
 
 #define NOBODY 65534
