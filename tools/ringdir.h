@@ -20,6 +20,9 @@ typedef int (*ringdir_record_fn)(void *arg, const struct record *rec, size_t dam
 int ringdir_records(
 	const char *path, size_t files, ringdir_record_fn fn, void *arg, struct errmsg *e);
 
+/* Files that have the newest snapshots: one may have begun just now, when that before was full. */
+#define RINGDIR_NEWEST 2u
+
 /* Takes a snapshot, which is borrowed for the call. Non-zero ends the reading, and is returned. */
 typedef int (*ringdir_fn)(void *arg, const struct snapshot_view *view);
 

@@ -18,10 +18,9 @@
 #include "tools/text.h"
 #include "user/lib/util.h"
 
-#define STATE_DIR  "/var/lib/tally"
-#define ROWS_MAX   256u
-#define NAME_SIZE  64u
-#define RING_FILES 2u /* a file begins when the one before is full */
+#define STATE_DIR "/var/lib/tally"
+#define ROWS_MAX  256u
+#define NAME_SIZE 64u
 
 /* What is known of a producer or of a program. */
 enum figure {
@@ -154,7 +153,7 @@ static int take_both(void *arg, const struct snapshot_view *v)
 static int find_looks(const char *state_dir, uint64_t window_ns, uint64_t from_ns, struct search *s,
 	struct errmsg *e)
 {
-	int err = ringdir_read(state_dir, RING_FILES, note_newest, s, e);
+	int err = ringdir_read(state_dir, RINGDIR_NEWEST, note_newest, s, e);
 
 	if (err)
 		return err;
@@ -162,7 +161,7 @@ static int find_looks(const char *state_dir, uint64_t window_ns, uint64_t from_n
 	if (from_ns > s->from_ns)
 		s->from_ns = from_ns;
 	s->first->n = s->last->n = 0;
-	err = ringdir_read(state_dir, RING_FILES, take_both, s, e);
+	err = ringdir_read(state_dir, RINGDIR_NEWEST, take_both, s, e);
 	if (err)
 		return err;
 	if (!s->last->n || s->first->monotonic_ns == s->last->monotonic_ns)
@@ -442,7 +441,7 @@ static int wait_for(const char *dir, uint64_t until_ns, struct search *s, struct
 
 	do {
 		usleep(50000);
-		err = ringdir_read(dir, RING_FILES, note_newest, s, e);
+		err = ringdir_read(dir, RINGDIR_NEWEST, note_newest, s, e);
 	} while (!err && s->newest_ns < until_ns && clock_monotonic_ns() < limit);
 	return err;
 }

@@ -6,6 +6,7 @@
 #include "tools/tally.h"
 
 #include <errno.h>
+#include <libgen.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,7 +25,6 @@
 #define KERNEL_MINOR 10
 #define DISK_LOW     (64ull << 20) /* the default size of a ring */
 #define LATE_S       60 /* a snapshot may be as old, or three intervals */
-#define RING_FILES   2u /* a file begins when the one before is full */
 
 enum verdict {
 	WELL,
@@ -191,7 +191,7 @@ static void look_at_ring(struct doctor *d, bool running, struct newest *n)
 	struct errmsg e = {""};
 	double age;
 
-	if (ringdir_read(d->state_dir, RING_FILES, take_newest, n, &e)) {
+	if (ringdir_read(d->state_dir, RINGDIR_NEWEST, take_newest, n, &e)) {
 		say(d, NOTE, "ring", "%s", e.text);
 		return;
 	}
@@ -313,14 +313,22 @@ static void look_at_nodes(struct doctor *d)
 
 static void look_at_gatherer(struct doctor *d)
 {
-	char *data_dir = strdup(d->history_dir), *slash = data_dir ? strrchr(data_dir, '/') : NULL;
+	char *history = strdup(d->history_dir);
 	bool running;
 
-	if (slash && slash != data_dir)
-		*slash = '\0';
-	if (data_dir && look_at_daemon(d, "tally-gatherer", data_dir, "--dir", &running))
+	if (history && look_at_daemon(d, "tally-gatherer", dirname(history), "--dir", &running))
 		look_at_nodes(d);
-	free(data_dir);
+	free(history);
+}
+
+static int look_at_all(struct doctor *d)
+{
+	look_at_kernel(d);
+	look_at_clock(d);
+	look_at_provider(d);
+	look_at_gatherer(d);
+	printf("\n%u wrong, %u to note\n", d->wrongs, d->notes);
+	return d->wrongs ? CONF_EXIT_FAIL : CONF_EXIT_OK;
 }
 
 int cmd_doctor(int argc, char **argv)
@@ -348,20 +356,9 @@ int cmd_doctor(int argc, char **argv)
 	};
 	int operand, code;
 
-	if (tally_options(&prog, argc, argv, &operand, &code)) {
-		if (operand < argc)
-			code = tally_usage(prog.name, "no operand is expected");
-		else
-			code = CONF_EXIT_OK;
-		if (!code) {
-			look_at_kernel(&d);
-			look_at_clock(&d);
-			look_at_provider(&d);
-			look_at_gatherer(&d);
-			printf("\n%u wrong, %u to note\n", d.wrongs, d.notes);
-			code = d.wrongs ? CONF_EXIT_FAIL : CONF_EXIT_OK;
-		}
-	}
+	if (tally_options(&prog, argc, argv, &operand, &code))
+		code = operand < argc ? tally_usage(prog.name, "no operand is expected")
+				      : look_at_all(&d);
 	free(d.state_dir);
 	free(d.segment_dir);
 	free(d.furl_file);
