@@ -239,8 +239,10 @@ static char **pack_names(char *const *names, uint32_t n)
 	for (uint32_t i = 0; i < n; i++)
 		size += strlen(names[i]) + 1;
 	packed = malloc(size);
+	if (!packed)
+		return NULL;
 	to = (char *)(packed + n);
-	for (uint32_t i = 0; packed && i < n; i++) {
+	for (uint32_t i = 0; i < n; i++) {
 		packed[i] = to;
 		to = stpcpy(to, names[i]) + 1;
 	}
