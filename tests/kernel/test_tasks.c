@@ -356,7 +356,8 @@ Test_together(tasks, known_context_switches)
 	made = (uint64_t)(done->after.ru_nvcsw - done->before.ru_nvcsw);
 	printf("%lu switches, %lu of its own will for %d sleeps\n", ours, made, 2 * SLEEPS);
 	check_last(ours, switches(&done->after));
-	cr_assert_geq(made, 2 * SLEEPS);
+	/* a sleep may be over before the task has left its CPU, and an interrupt may take that from it on the way */
+	cr_assert_geq(made, 2 * SLEEPS - SLEEPS / 10);
 	cr_assert_leq(made, 2 * SLEEPS + SLEEPS / 10);
 }
 
